@@ -1,0 +1,1 @@
+"""Unmoor: traces PyTorch programs and saves them to run where there is no Python and no libtorch."""

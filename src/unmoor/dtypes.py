@@ -1,0 +1,97 @@
+"""Element types: one table of names, sizes and file codes, with PyTorch's promotion rules."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+
+
+class Category(IntEnum):
+    """PyTorch's ladder of number kinds; promotion between kinds goes up it."""
+
+    BOOL = 0
+    INT = 1
+    FLOAT = 2
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class DType:
+    """An element type. Instances are the module's constants and compare by identity.
+
+    `name` is the IR's word, `torch_name` PyTorch's, `size` is in bytes, `code` is what the
+    archive stores and never changes its meaning. `computes` says whether kernels exist for it.
+    """
+
+    name: str
+    torch_name: str
+    size: int
+    category: Category
+    code: int
+    computes: bool
+
+    @property
+    def numpy(self) -> np.dtype:
+        """The NumPy dtype of the same bytes (bfloat16 has none: its raw 16-bit words)."""
+        return np.dtype("uint16" if self is bf16 else self.torch_name)
+
+    @property
+    def is_float(self) -> bool:
+        return self.category is Category.FLOAT
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+bool_ = DType("bool", "bool", 1, Category.BOOL, 1, True)
+u8 = DType("u8", "uint8", 1, Category.INT, 2, False)
+i8 = DType("i8", "int8", 1, Category.INT, 3, False)
+i16 = DType("i16", "int16", 2, Category.INT, 4, False)
+i32 = DType("i32", "int32", 4, Category.INT, 5, True)
+i64 = DType("i64", "int64", 8, Category.INT, 6, True)
+f16 = DType("f16", "float16", 2, Category.FLOAT, 7, False)
+bf16 = DType("bf16", "bfloat16", 2, Category.FLOAT, 8, False)
+f32 = DType("f32", "float32", 4, Category.FLOAT, 9, True)
+f64 = DType("f64", "float64", 8, Category.FLOAT, 10, True)
+
+ALL = (bool_, u8, i8, i16, i32, i64, f16, bf16, f32, f64)
+BY_NAME = {d.name: d for d in ALL}
+BY_TORCH_NAME = {d.torch_name: d for d in ALL}
+BY_CODE = {d.code: d for d in ALL}
+BY_NUMPY = {d.numpy: d for d in ALL if d is not bf16}
+
+DEFAULT_FLOAT = f32  # torch.get_default_dtype(): capture refuses a trace under another one
+
+
+def promote(a: DType, b: DType) -> DType:
+    """The common type of two tensor operands of one category (PyTorch's promote_types)."""
+    if a is b:
+        return a
+    if a.category is not b.category:
+        return a if a.category > b.category else b
+    if {a, b} == {f16, bf16}:
+        return f32
+    if a.size != b.size:
+        wide, narrow = (a, b) if a.size > b.size else (b, a)
+        return wide if wide is not u8 else narrow
+    return i16  # u8 with i8, the only pair of equal size left
+
+
+def result_type(operands: list[tuple[DType, int]]) -> DType:
+    """PyTorch's result_type for (dtype, priority) operands.
+
+    Priority 0 is a tensor with dims, 1 a 0-dim tensor, 2 a Python number (whose dtype is the
+    default of its kind: bool, i64 or f32). A later priority matters only by a higher category.
+    """
+    best: DType | None = None
+    for priority in (0, 1, 2):
+        level: DType | None = None
+        for dtype, p in operands:
+            if p == priority:
+                level = dtype if level is None else promote(level, dtype)
+        if level is not None and (best is None or level.category > best.category):
+            best = level
+    if best is None:
+        raise ValueError("result_type needs at least one operand")
+    return best

@@ -1,0 +1,208 @@
+"""Graphs: programs over tensors and numbers in SSA form, as recorded and as optimised.
+
+Meaning. Nodes run in order; each value is defined once, before its uses; a block sees the values
+of the blocks around it. Values are immutable: there are no views and no in-place writes at this
+level (capture makes them explicit), so a node without effects may be dropped, moved or repeated.
+
+A *recorded* graph has untyped tensors (`Tensor`) and holds at every rank and size that its guards
+allow; sizes are values (`prim::size(%x, 0)`) and integer arithmetic on them. A *typed* graph belongs
+to one signature: each tensor has a TensorType over the signature's symbols, and sizes stand in the
+arguments as Dims. Floats follow IEEE 754 as eager PyTorch computes them: no fast-math, NaN and -0 kept.
+
+Structural ops, outside the op table:
+
+    prim::size(tensor, axis) -> int             size along an axis; only in recorded graphs
+    prim::rank(tensor) -> int                   number of axes; only in recorded graphs
+    prim::int_<op>(a, b) -> int                 add sub mul floordiv mod min max neg; only recorded
+    prim::float_<op>(...) -> float              add sub mul div pow neg sqrt ceil floor of Python numbers
+    prim::compare(a, b, "<") -> bool            of ints or floats: < <= > >= == !=; only recorded
+    prim::not(a) -> bool
+    prim::item(tensor) -> int|float|bool        the one element of a tensor, as a number
+    prim::truth(tensor) -> bool                 bool(tensor): the one element is not zero
+    prim::guard(cond, expected, message)        NotTraced(message) unless bool(cond) is expected
+    prim::rank_guard(tensor, rank, message)     NotTraced unless the tensor has that rank; only recorded
+    prim::dtype_guard(tensor, dtype, message)   NotTraced unless the tensor has that dtype; only recorded
+    prim::If(cond) / prim::Loop(trip, *carried) blocks; a block's results are the node's outputs
+    prim::raise(message)                        NotTraced(message), where a branch was never seen
+    fusion::<kind>(inputs...)                   a fusion group: one block whose nodes share one kernel
+
+In a typed graph `item` and number arithmetic have become 0-dim tensors and ops on them, and `guard`
+takes a 0-dim bool tensor. Guards that sizes decide are gone: each is proven, or a relation of the signature.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Union
+
+import numpy as np
+
+from unmoor.dtypes import DType
+from unmoor.ir.dim import Dim
+from unmoor.ir.types import TENSOR, Type
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where an op stands in the user's program: file, 1-based line, that line's text, module path."""
+
+    file: str = ""
+    line: int = 0
+    text: str = ""
+    module: str = ""
+
+    def __str__(self) -> str:
+        where = f"{self.file}:{self.line}" if self.file else ""
+        return f"{where} ({self.module})".strip() if self.module else where
+
+
+NOWHERE = Source()
+
+
+@dataclass(frozen=True, eq=False)
+class Value:
+    """A value of the graph, compared by identity. `name` is unique in its graph and prints as `%name`."""
+
+    name: str
+    type: Type = TENSOR
+
+    def __repr__(self) -> str:
+        return f"%{self.name}"
+
+
+# What a node's argument may be: a value, a constant, a Dim (typed graphs), or a list of those.
+Arg = Union[Value, Dim, DType, None, bool, int, float, str, tuple["Arg", ...]]
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Nodes with parameters and results: a branch, a loop body or a fusion group."""
+
+    params: tuple[Value, ...]
+    nodes: tuple[Node, ...]
+    results: tuple[Arg, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """One op applied. `args` follow the op's schema, one per parameter, defaults filled in."""
+
+    op: str
+    args: tuple[Arg, ...]
+    outputs: tuple[Value, ...]
+    source: Source = NOWHERE
+    blocks: tuple[Block, ...] = ()
+
+    @property
+    def output(self) -> Value:
+        """The single output; ValueError where there are several or none."""
+        (only,) = self.outputs
+        return only
+
+    @property
+    def inputs(self) -> tuple[Value, ...]:
+        """The values among the arguments, in order, lists included; not those that blocks capture."""
+        return tuple(values_of(self.args))
+
+
+@dataclass(frozen=True, eq=False)
+class Constant:
+    """A tensor fixed by the trace: a parameter, buffer, closed-over tensor, or a folded result.
+
+    `origin` says where it came from ("parameter l1.weight", "folded"); `data` is read-only, C-contiguous.
+    """
+
+    value: Value
+    data: np.ndarray
+    origin: str = ""
+
+
+@dataclass(frozen=True)
+class Relation:
+    """A fact about sizes that a signature demands: `left op right`, with op one of == != <= < .
+
+    `message` is what the user is told where it does not hold, or "" where the sizes say enough.
+    """
+
+    left: Dim
+    op: str
+    right: Dim
+    message: str = ""
+
+    def holds(self, env: Mapping[str, int]) -> bool:
+        a, b = self.left.evaluate(env), self.right.evaluate(env)
+        return {"==": a == b, "!=": a != b, "<=": a <= b, "<": a < b}[self.op]
+
+    def __str__(self) -> str:
+        return f"{self.left} {self.op} {self.right}"
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """A whole program. `relations` and typed inputs are empty or untyped in a recorded graph."""
+
+    name: str
+    inputs: tuple[Value, ...]
+    constants: tuple[Constant, ...]
+    nodes: tuple[Node, ...]
+    outputs: tuple[Arg, ...]
+    relations: tuple[Relation, ...] = field(default=())
+
+    def walk(self) -> Iterator[Node]:
+        """All nodes in order, those inside blocks right after the node that holds them."""
+        return walk_nodes(self.nodes)
+
+    @property
+    def constant_of(self) -> dict[Value, Constant]:
+        return {c.value: c for c in self.constants}
+
+
+def walk_nodes(nodes: tuple[Node, ...]) -> Iterator[Node]:
+    for node in nodes:
+        yield node
+        for block in node.blocks:
+            yield from walk_nodes(block.nodes)
+
+
+def values_of(arg: object) -> Iterator[Value]:
+    """The values in an argument or (nested) list of arguments, in order."""
+    if isinstance(arg, Value):
+        yield arg
+    elif isinstance(arg, tuple):
+        for a in arg:
+            yield from values_of(a)
+
+
+def map_arg(arg: Arg, mapping: Mapping[Value, Arg]) -> Arg:
+    """The argument with values replaced; values that are not in `mapping` stay."""
+    if isinstance(arg, Value):
+        return mapping.get(arg, arg)
+    if isinstance(arg, tuple):
+        return tuple(map_arg(a, mapping) for a in arg)
+    return arg
+
+
+class Names:
+    """Fresh value names: the wanted one, else with the first free number behind it."""
+
+    def __init__(self, taken: Iterator[str] | tuple[str, ...] = ()) -> None:
+        self._taken = set(taken)
+        self._next: dict[str, int] = {}
+
+    def fresh(self, wanted: str = "") -> str:
+        name, n = wanted, self._next.get(wanted, 0)
+        while not name or name in self._taken:
+            name, n = (f"{wanted}.{n}" if wanted else str(n)), n + 1
+        self._next[wanted] = n
+        self._taken.add(name)
+        return name
+
+
+def names_of(graph: Graph) -> Names:
+    """Names that avoid every value of `graph`."""
+    taken = [v.name for v in graph.inputs] + [c.value.name for c in graph.constants]
+    for node in graph.walk():
+        taken += [v.name for v in node.outputs]
+        taken += [p.name for b in node.blocks for p in b.params]
+    return Names(tuple(taken))

@@ -1,0 +1,149 @@
+"""The record that declares an op. The table itself is `unmoor.ops`; everything else derives from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Protocol
+
+from unmoor.ir.dim import Dim, DimLike
+from unmoor.ir.types import TensorType
+
+if TYPE_CHECKING:
+    from unmoor.ir.graph import Arg, Value
+
+
+class Kind(Enum):
+    """What an op does to elements; all that fusion and lowering need to know about it."""
+
+    MAP = "map"  # each output element from the elements at its (broadcast) place
+    REDUCE = "reduce"  # axes folded by an associative function
+    VIEW = "view"  # elements only change place: an index map, never a computation
+    CONTRACT = "contract"  # sums of products of two operands: matmul
+    CREATE = "create"  # elements from their index and constants alone
+    JOIN = "join"  # several tensors side by side along one axis: cat
+    COMPOSITE = "composite"  # taken apart into the above by `decompose`, at specialisation
+    BUILTIN = "builtin"  # a function of the native runtime
+
+
+class Effect(Enum):
+    NONE = "none"
+    GUARD = "guard"  # may end the call: not dropped, not moved before another guard
+    RANDOM = "random"
+    STATE = "state"
+
+
+@dataclass(frozen=True)
+class Param:
+    """One parameter of a schema. `type` is Tensor, int, float, bool, Scalar, str, dtype, with ? and [] added."""
+
+    name: str
+    type: str
+    default: Any = None
+    has_default: bool = False
+    keyword_only: bool = False
+
+
+@dataclass(frozen=True)
+class Schema:
+    """A parsed schema string, `(Tensor self, int[] dim=[], *, bool keepdim=False) -> Tensor`."""
+
+    params: tuple[Param, ...]
+    results: tuple[str, ...]
+    text: str
+
+
+class Facts(Protocol):
+    """What a type rule may ask about sizes. An answer that needs the example becomes a relation of the signature."""
+
+    def equal(self, a: DimLike, b: DimLike) -> bool:
+        """Whether a == b: proven, else decided by the example's sizes and recorded."""
+
+    def at_most(self, a: DimLike, b: DimLike) -> bool:
+        """Whether a <= b, likewise."""
+
+    def int_of(self, a: DimLike) -> int:
+        """The int of a Dim that the rule needs as a number; records `a == int` where it is symbolic."""
+
+
+class Builder(Protocol):
+    """What a decomposition may do: emit typed nodes, read types, ask facts."""
+
+    facts: Facts
+
+    def emit(self, op: str, *args: Arg, **kwargs: Arg) -> Value:
+        """Append `op` (its type rule applied; other composites are taken apart in turn) and return its output."""
+
+    def emit_all(self, op: str, *args: Arg, **kwargs: Arg) -> tuple[Value, ...]:
+        """The same for an op with several outputs."""
+
+    def type_of(self, value: Arg) -> TensorType:
+        """The type of a tensor value; a Python number as the 0-dim tensor of its kind."""
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How far a result may be from eager PyTorch's, and why it may differ at all.
+
+    |got - want| <= atol + rtol * |want|, per dtype name; "" is any dtype not named. 0 means bit-equal.
+    """
+
+    rtol: dict[str, float] = field(default_factory=dict)
+    atol: dict[str, float] = field(default_factory=dict)
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One call for tests: arguments as plain data. Tensors are `Rand`, `Ints` or NumPy arrays in `args`."""
+
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Op:
+    """Everything Unmoor knows about an op. Exactly one of lower, decompose, builtin is given.
+
+    name        the graph's word, `aten::add`
+    infer       type rule: (facts, *args) -> TensorType or a tuple of them; args follow the schema,
+                tensors given as their TensorType, sizes as int or Dim
+    reference   NumPy meaning: (*args) -> ndarray or a tuple of them, slow and obvious
+    overloads   the torch overloads that record as this op, "add.Tensor"; the names of their schemas'
+                parameters are matched to this schema's
+    promote     which compute dtype the Tensor and Scalar operands of a MAP op are brought to before it, by casts
+                that specialisation inserts: "none", "common" (PyTorch's result_type) or "float" (the same,
+                integers to the default float); a typed graph thus holds only operands of one dtype
+    lower       by kind: MAP    (*args) -> scalar expression; Tensor and Scalar params arrive as expressions of
+                                the compute dtype, other params as they are
+                         REDUCE the fold's name: add mul max min and or argmax argmin
+                         VIEW   (index, extents, source type, result type, *args after the tensor) -> index into
+                                the source, for an index into the result whose loop symbols lie below `extents`
+                         CREATE (index, result type, *args) -> scalar expression
+                         CONTRACT and JOIN ops (prim::matmul, prim::cat) are known to the kernel stage: True
+    decompose   (builder, *args) -> Value or tuple of Values
+    builtin     the runtime function's name
+    dtypes      names of the element types it is tested for (of its first tensor)
+    samples     (dtype) -> samples, run by the differential tests
+    """
+
+    name: str
+    schema: Schema
+    kind: Kind
+    infer: Callable[..., Any]
+    reference: Callable[..., Any]
+    overloads: tuple[str, ...]
+    samples: Callable[..., Sequence[Sample]]
+    tolerance: Tolerance
+    lower: Any = None
+    promote: str = "none"
+    decompose: Callable[..., Any] | None = None
+    builtin: str | None = None
+    effects: Effect = Effect.NONE
+    dtypes: tuple[str, ...] = ("f32",)
+    doc: str = ""
+    vjp: Callable[..., Any] | None = None  # reserved: how a gradient flows back through the op
+
+
+Index = tuple[Dim, ...]

@@ -1,0 +1,163 @@
+"""Programs: what the virtual machine runs. One per signature; the file of a traced function holds several.
+
+A program has two register files. *Int registers* hold sizes as int64; they are computed by `formulas` when a call
+comes with sizes that the session has not just seen. *Tensor registers* are described by `tensors` and never move
+for given sizes. A call then runs `code` from top to bottom.
+
+    formulas  one row an int register, in order; register k is set by row k
+    checks    relations of int registers, tested after the formulas; a failing one refuses the call
+    tensors   where each tensor is, its dtype and dims (int registers)
+    code      instructions
+
+Small machine, big kernels: the instruction table below is the whole set.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from unmoor.dtypes import DType
+from unmoor.ir.graph import Source
+from unmoor.ir.kernel import Kernel, Panels
+from unmoor.ir.object_code import ObjectCode
+from unmoor.ir.signature import Signature
+
+
+class FormulaOp(IntEnum):
+    """How an int register gets its value. Arithmetic that overflows int64 refuses the call."""
+
+    CONST = 0  # a: the value
+    DIM = 1  # a: index of an input, b: axis
+    ADD = 2  # a, b: registers
+    SUB = 3
+    MUL = 4
+    FLOORDIV = 5  # rounds down; b = 0 refuses the call
+    MOD = 6  # the divisor's sign
+    MIN = 7
+    MAX = 8
+
+
+class CheckOp(IntEnum):
+    EQ = 0
+    NE = 1
+    LE = 2
+    LT = 3
+
+
+class Place(IntEnum):
+    """Where a tensor register's memory is."""
+
+    INPUT = 0  # the caller's input number `index`
+    OUTPUT = 1  # the caller's output number `index`
+    WEIGHT = 2  # weight number `index` of the file
+    ARENA = 3  # byte offset in the session's arena: the value of int register `index`
+
+
+class Opcode(IntEnum):
+    """The instruction set. Operand meanings stand beside each; r: int register, t: tensor register."""
+
+    CALL = 0  # kernel, extent r, [t...] in the order of its buffers, [r...] of its ints
+    COPY = 1  # destination t, source t: same dtype and dims
+    GUARD = 2  # t: a 0-dim bool; expected 0 or 1; message: refuses the call unless equal
+    RAISE = 3  # message: refuses the call
+    RETURN = 4
+
+
+@dataclass(frozen=True)
+class Formula:
+    op: FormulaOp
+    a: int
+    b: int = 0
+
+
+@dataclass(frozen=True)
+class Check:
+    """`left op right` on int registers; `message` indexes the program's messages."""
+
+    op: CheckOp
+    left: int
+    right: int
+    message: int
+
+
+@dataclass(frozen=True)
+class TensorRegister:
+    """A tensor: place, dtype, and the int registers of its dims. `bytes` is the int register of the bytes it spans."""
+
+    place: Place
+    index: int
+    dtype: DType
+    dims: tuple[int, ...]
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """One row of `code`. `kernel` is an index into the file's kernels; unused fields are 0 or empty."""
+
+    opcode: Opcode
+    kernel: int = 0
+    extent: int = 0
+    tensors: tuple[int, ...] = ()
+    ints: tuple[int, ...] = ()
+    expected: int = 0
+    message: int = 0
+    source: int = 0  # index into the program's sources, for errors and profiles
+
+
+@dataclass(frozen=True)
+class Message:
+    """What a refused call says: the text, and the user's line it speaks of."""
+
+    text: str
+    source: Source
+
+
+@dataclass(frozen=True)
+class Program:
+    """The executable form of one signature. `arena` is the int register of the arena's bytes;
+    `flops` and `traffic` are int registers too: floating-point operations and bytes moved by one call."""
+
+    signature: Signature
+    formulas: tuple[Formula, ...]
+    checks: tuple[Check, ...]
+    tensors: tuple[TensorRegister, ...]
+    code: tuple[Instruction, ...]
+    messages: tuple[Message, ...]
+    sources: tuple[Source, ...]
+    arena: int
+    flops: int
+    traffic: int
+
+
+@dataclass(frozen=True)
+class Weight:
+    """A constant of the file: `data` in storage order (1-D, panels already packed), with its logical
+    dtype and shape, and the packed layout if it has one. `name` is the constant's origin."""
+
+    name: str
+    dtype: DType
+    shape: tuple[int, ...]
+    data: memoryview
+    panels: Panels | None = None
+
+
+@dataclass(frozen=True)
+class Method:
+    """One entry point: its name, the recorded graph's text, what the trace froze, and a program per signature."""
+
+    name: str
+    graph: str
+    assumptions: str
+    programs: tuple[Program, ...]
+
+
+@dataclass(frozen=True)
+class Image:
+    """Everything a file holds, before encoding: what `archive` writes and the native runtime runs."""
+
+    methods: tuple[Method, ...]
+    kernels: tuple[Kernel, ...]
+    weights: tuple[Weight, ...]
+    code: tuple[ObjectCode, ...]

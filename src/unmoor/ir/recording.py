@@ -1,0 +1,63 @@
+"""What capture hands on: the recorded graph of one call, with everything the trace froze."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from unmoor.dtypes import DType
+from unmoor.ir.graph import Graph, Source
+from unmoor.ir.signature import Structure
+
+
+class Froze(Enum):
+    """What kind of thing a trace froze, most important first: the order of `assumptions`."""
+
+    BRANCH_ON_DATA = "branch on data"
+    VALUE = "value read from a tensor"
+    BRANCH_ON_SIZE = "branch on a size"
+    SIZE = "size"
+    RANK = "rank"
+    DTYPE = "dtype"
+    LAYOUT = "stride or contiguity"
+    MODE = "training flag"
+    RANDOM = "random numbers"
+    STATE = "buffer or in-place change"
+    OUTSIDE = "tensor or value from outside"
+    ARGUMENT = "argument that is not a tensor"
+    DEVICE = "device"
+
+
+@dataclass(frozen=True)
+class Assumption:
+    """One thing the trace froze. `text` is a sentence for the user; `checked` says that a guard tests it at run time."""
+
+    froze: Froze
+    text: str
+    source: Source
+    checked: bool
+
+
+@dataclass(frozen=True)
+class ExampleTensor:
+    """An example input as specialisation needs it: name, dtype and concrete sizes."""
+
+    name: str
+    dtype: DType
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One captured call: graph inputs are the tensors of `arguments` (a structure of the 2-tuple (args, kwargs)),
+    in leaf order; `example` describes them. `result` is the structure of the graph's outputs.
+
+    `parameters` names the positional parameters of the callable, for messages and the signature.
+    """
+
+    graph: Graph
+    arguments: Structure
+    result: Structure
+    example: tuple[ExampleTensor, ...]
+    assumptions: tuple[Assumption, ...] = field(default=())
+    parameters: tuple[str, ...] = field(default=())

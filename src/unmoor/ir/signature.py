@@ -1,0 +1,76 @@
+"""Signatures: what a call must look like, and how its outputs are put together again.
+
+A *structure* is a nested tree of tuples, lists, dicts and leaves that mirrors the call's Python
+arguments or the returned value; `Leaf(i)` is the i-th tensor, any other leaf a plain constant.
+A structure is data (it is stored in the file), so it holds no classes: a dataclass or a named tuple
+is kept as a dict with its type's name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Union
+
+from unmoor.ir.graph import Relation
+from unmoor.ir.types import TensorType
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """The place of the `index`-th tensor in a structure."""
+
+    index: int
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """A tuple or a list of structures."""
+
+    kind: str  # "tuple" or "list"
+    items: tuple[Structure, ...]
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """A dict with string keys; `type_name` names the dataclass, named tuple or dict subclass it was, else ""."""
+
+    keys: tuple[str, ...]
+    items: tuple[Structure, ...]
+    type_name: str = ""
+
+
+Structure = Union[Leaf, Sequence, Mapping, None, bool, int, float, str]
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """One tensor of a signature: its name for people (`x`, `batch.ids`, `output`) and its type.
+
+    In an input, each dim is a constant (fixed) or a symbol; in an output it is any Dim of those symbols.
+    """
+
+    name: str
+    type: TensorType
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.type}"
+
+
+@dataclass(frozen=True)
+class Signature:
+    """One accepted form of a call. `inputs` are in the order of the structure's leaves.
+
+    `arguments` is the structure of (args, kwargs) as a 2-tuple; `result` that of the returned value.
+    """
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    arguments: Structure
+    result: Structure
+    relations: tuple[Relation, ...] = field(default=())
+
+    def __str__(self) -> str:
+        ins = ", ".join(map(str, self.inputs))
+        outs = ", ".join(str(o.type) for o in self.outputs)
+        where = " where " + ", ".join(map(str, self.relations)) if self.relations else ""
+        return f"({ins}) -> ({outs}){where}"
