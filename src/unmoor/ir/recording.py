@@ -30,7 +30,7 @@ class Froze(Enum):
 
 @dataclass(frozen=True)
 class Assumption:
-    """One thing the trace froze. `text` is a sentence for the user; `checked` says that a guard tests it at run time."""
+    """One thing the trace froze: a sentence for the user, and whether a guard tests it at run time."""
 
     froze: Froze
     text: str
