@@ -1,1 +1,5 @@
-"""fusion"""
+"""Fusion: which nodes of a typed graph share a kernel. Asks an op's kind, never its name."""
+
+from unmoor.fusion.fuse import fuse
+
+__all__ = ["fuse"]

@@ -26,6 +26,9 @@ Structural ops, outside the op table:
     prim::raise(message)                        NotTraced(message), where a branch was never seen
     fusion::<kind>(inputs...)                   a fusion group: one block whose nodes share one kernel
 
+In a grouped graph a `prim::reshape` outside the groups is another name for the same memory, `prim::pack` copies a
+matrix into panels, and `prim::matmul_panels` is a matmul whose right operand is stored so.
+
 In a typed graph `item` and number arithmetic have become 0-dim tensors and ops on them, and `guard`
 takes a 0-dim bool tensor. Guards that sizes decide are gone: each is proven, or a relation of the signature.
 """
@@ -111,11 +114,15 @@ class Constant:
     """A tensor fixed by the trace: a parameter, buffer, closed-over tensor, or a folded result.
 
     `origin` says where it came from ("parameter l1.weight", "folded"); `data` is read-only, C-contiguous.
+    A constant made for the right side of a `prim::matmul_panels` names the constant it shows, perhaps with its
+    last two axes swapped, so that both are stored once.
     """
 
     value: Value
     data: np.ndarray
     origin: str = ""
+    shows: Constant | None = None
+    transposed: bool = False
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ class Kind(Enum):
     CONTRACT = "contract"  # sums of products of two operands: matmul
     CREATE = "create"  # elements from their index and constants alone
     JOIN = "join"  # several tensors side by side along one axis: cat
+    PACK = "pack"  # a copy into the panel layout that contractions read
     COMPOSITE = "composite"  # taken apart into the above by `decompose`, at specialisation
     BUILTIN = "builtin"  # a function of the native runtime
 

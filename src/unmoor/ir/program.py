@@ -134,21 +134,29 @@ class Program:
 @dataclass(frozen=True)
 class Weight:
     """A constant of the file: `data` in storage order (1-D, panels already packed), with its logical
-    dtype and shape, and the packed layout if it has one. `name` is the constant's origin."""
+    dtype and shape, and the packed layout if it has one. `name` is the constant's origin.
+
+    With `panels`, the last two axes of `shape` are the panels' [k, n], or, where `transposed`, [n, k]: so a
+    linear layer's weight keeps its own shape while a matmul reads it packed."""
 
     name: str
     dtype: DType
     shape: tuple[int, ...]
     data: memoryview
     panels: Panels | None = None
+    transposed: bool = False
 
 
 @dataclass(frozen=True)
 class Method:
-    """One entry point: its name, the recorded graph's text, what the trace froze, and a program per signature."""
+    """One entry point: its name, the recorded graph's text ("" where it was stripped), what the trace froze, and a
+    program per signature. `constants` says which weight of the file each constant of the recorded graph is, by
+    the constant's name; `parameters` names the positional parameters of the traced callable."""
 
     name: str
     graph: str
+    constants: tuple[tuple[str, int], ...]
+    parameters: tuple[str, ...]
     assumptions: str
     programs: tuple[Program, ...]
 

@@ -1,0 +1,135 @@
+"""Builds the grouped graph: every tensor is made by a fusion group, and what is left are names and guards.
+
+Top-level nodes of the result: `fusion::map|row|contract|join|pack(inputs...)`, `prim::reshape` where it only names memory
+that exists (no kernel), and `prim::guard`. Inputs and outputs are as before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from unmoor.fusion.grow import Group, grow
+from unmoor.fusion.nodes import Flow, is_inline
+from unmoor.fusion.operands import RESHAPE, prepare
+from unmoor.ir.graph import Arg, Block, Graph, Names, Node, Value, map_arg, names_of, values_of
+
+
+def fuse(graph: Graph) -> Graph:
+    """A typed graph with its nodes in fusion groups. Needs dead code gone; leaves guards in their order."""
+    prepared, anchors = prepare(graph)
+    flow = Flow(prepared, anchors)
+    return _Assembly(flow, grow(flow)).graph()
+
+
+class _Assembly:
+    def __init__(self, flow: Flow, groups: list[Group]) -> None:
+        self.flow = flow
+        self.groups = groups
+        self.group_of = {n: g for g in groups for n in g.nodes}
+        self.names: Names = names_of(flow.graph)
+        self.needed: set[Value] = set()  # values that must be in memory
+        for value in values_of(flow.graph.outputs):
+            self._materialise(value)
+        for node in flow.graph.nodes:
+            if node.op == "prim::guard":
+                for value in node.inputs:
+                    self._materialise(value)
+
+    def graph(self) -> Graph:
+        blocks = {g: self._fill(g) for g in self.groups}
+        nodes: list[Node] = []
+        placed: set[Value] = {*self.flow.graph.inputs, *(c.value for c in self.flow.graph.constants)}
+        waiting = [self._node(g, *blocks[g]) for g in self.groups]
+        waiting += [n for n in self.flow.graph.nodes if n.op == "prim::guard" or self._is_name(n)]
+        while waiting:
+            for node in waiting:
+                if node.op == "prim::guard" and any(
+                    n.op == "prim::guard" and self.flow.order[n] < self.flow.order[node] for n in waiting
+                ):
+                    continue
+                if all(v in placed for v in node.inputs):
+                    nodes.append(node)
+                    placed.update(node.outputs)
+                    waiting.remove(node)
+                    break
+            else:
+                raise AssertionError(f"fusion made a cycle among {[n.op for n in waiting]}")
+        used = {v for n in nodes for v in n.inputs} | set(values_of(self.flow.graph.outputs))
+        constants = tuple(c for c in self.flow.graph.constants if c.value in used)
+        return replace(self.flow.graph, nodes=tuple(nodes), constants=constants)
+
+    def _is_name(self, node: Node) -> bool:
+        """Whether a node is a needed reshape of memory that exists."""
+        return node.op == RESHAPE and node.output in self.needed and node.output not in self.flow.anchors
+
+    def _node(self, group: Group, inputs: tuple[Value, ...], block: Block) -> Node:
+        outputs = tuple(v for n in group.nodes for v in n.outputs if v in self.needed)
+        renamed = {v: Value(self.names.fresh(v.name), v.type) for v in outputs}
+        inner = _rename(block, renamed)
+        inner = replace(inner, results=tuple(renamed[v] for v in outputs))
+        return Node(f"fusion::{group.kind}", inputs, outputs, group.nodes[0].source, (inner,))
+
+    def _fill(self, group: Group) -> tuple[tuple[Value, ...], Block]:
+        """A group's inputs, and its block with the inline nodes that its nodes read through."""
+        inside = set(group.nodes)
+        params: dict[Value, Value] = {}
+        nodes: dict[Node, Node] = {}
+        mapping: dict[Value, Arg] = {}
+
+        def need(value: Value) -> None:
+            if value in mapping:
+                return
+            node = self.flow.producer.get(value)
+            if node is not None and (node in inside or self._read_through(node, inside)):
+                if node not in inside:
+                    clone(node)
+                return
+            self._materialise(value)
+            params[value] = Value(self.names.fresh(value.name), value.type)
+            mapping[value] = params[value]
+
+        def clone(node: Node) -> None:
+            for v in node.inputs:
+                need(v)
+            outputs = node.outputs
+            if node not in inside:
+                outputs = tuple(Value(self.names.fresh(v.name), v.type) for v in outputs)
+                mapping.update(zip(node.outputs, outputs, strict=True))
+            args = tuple(map_arg(a, mapping) for a in node.args)
+            nodes[node] = Node(node.op, args, outputs, node.source)
+
+        for node in group.nodes:
+            clone(node)
+        return tuple(params), Block(tuple(params.values()), tuple(nodes.values()), ())
+
+    def _read_through(self, node: Node, inside: set[Node]) -> bool:
+        """Whether an inline node is repeated inside the group, rather than read as memory with a new name."""
+        if not is_inline(node) or node.output in self.flow.anchors:
+            return False
+        return not (node.op == RESHAPE and self._memory_outside(node.inputs[0], inside))
+
+    def _memory_outside(self, value: Value, inside: set[Node]) -> bool:
+        """Whether a value is in memory, in order, before the group runs."""
+        node = self.flow.producer.get(value)
+        if node is None:
+            return True
+        if self.flow.computes(node):
+            return node not in inside
+        return node.op == RESHAPE and self._memory_outside(node.inputs[0], inside)
+
+    def _materialise(self, value: Value) -> None:
+        """Marks a value that a group reads from memory, and what it is a name of."""
+        self.needed.add(value)
+        node = self.flow.producer.get(value)
+        if node is not None and node.op == RESHAPE and value not in self.flow.anchors:
+            self._materialise(node.inputs[0])
+
+
+def _rename(block: Block, mapping: dict[Value, Value]) -> Block:
+    """The block with its values renamed, definitions and uses alike."""
+    arg_map: dict[Value, Arg] = dict(mapping)
+    nodes = tuple(
+        replace(n, args=tuple(map_arg(a, arg_map) for a in n.args), outputs=tuple(mapping.get(v, v) for v in n.outputs))
+        for n in block.nodes
+    )
+    return Block(block.params, nodes, block.results)

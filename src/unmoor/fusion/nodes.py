@@ -1,0 +1,47 @@
+"""What fusion sees of a typed graph: which nodes compute, which are read through, and who feeds whom."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from unmoor.ir.graph import Graph, Node, Value, values_of
+from unmoor.ir.op import Kind
+from unmoor.ops import TABLE
+
+PACK = "prim::pack"
+
+
+def kind_of(node: Node) -> Kind | None:
+    """The kind of a node's op; None for structural ops (guards)."""
+    return TABLE[node.op].kind if node.op in TABLE else None
+
+
+def is_inline(node: Node) -> bool:
+    """Views and creations have no kernel of their own: their consumers compute the index instead."""
+    return kind_of(node) in (Kind.VIEW, Kind.CREATE)
+
+
+class Flow:
+    """Producers and consumers of a typed graph, with `anchors`: inline nodes that are materialised all the same."""
+
+    def __init__(self, graph: Graph, anchors: frozenset[Value]) -> None:
+        self.graph = graph
+        self.producer = {v: n for n in graph.nodes for v in n.outputs}
+        self.order = {n: k for k, n in enumerate(graph.nodes)}
+        self.anchors = anchors
+
+    def computes(self, node: Node) -> bool:
+        """Whether the node's values are made by a kernel (and not read through)."""
+        kind = kind_of(node)
+        return kind is not None and (not is_inline(node) or node.output in self.anchors)
+
+    def computed_sources(self, node: Node) -> Iterator[Node]:
+        """The computing nodes that a node reads, directly or through inline nodes."""
+        for value in values_of(node.args):
+            source = self.producer.get(value)
+            if source is None:
+                continue
+            if self.computes(source):
+                yield source
+            elif is_inline(source):
+                yield from self.computed_sources(source)

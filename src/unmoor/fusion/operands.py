@@ -1,0 +1,191 @@
+"""Prepares a typed graph for grouping: contractions get operands that their kernel can read fast.
+
+The right operand of a matmul comes packed into panels: a constant at compile time, any other by a `prim::pack` node.
+The left one must be readable with a fixed stride along each axis. Inline values that nobody can read through cheaply
+(graph outputs, guards' conditions, reshapes that would need a division per element) become *anchors*: kernels of their own.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from unmoor.fusion.nodes import PACK, is_inline
+from unmoor.ir.dim import Call, Dim, const, sym
+from unmoor.ir.graph import Arg, Constant, Graph, Names, Node, Value, names_of, values_of
+from unmoor.ir.types import TensorType
+from unmoor.ops import evaluate
+from unmoor.ops.access import Index, linear, tensor_type, through_view
+
+RESHAPE = "prim::reshape"
+SMALL_RIGHT = 64 * 64  # elements of a right operand that is read in place: packing would cost more than it saves
+
+
+class _Preparation:
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.names: Names = names_of(graph)
+        self.producer = {v: n for n in graph.nodes for v in n.outputs}
+        self.constants = {c.value: c for c in graph.constants}
+        self.added: dict[tuple[str, tuple[object, ...]], Constant] = {}
+        self.nodes: list[Node] = []
+        self.anchors: set[Value] = set()
+
+    def emit(self, op: str, args: tuple[Arg, ...], type: TensorType, like: Node) -> Value:
+        out = Value(self.names.fresh(like.output.name), type)
+        node = Node(op, args, (out,), like.source)
+        self.nodes.append(node)
+        self.producer[out] = node
+        return out
+
+    # -- contractions -------------------------------------------------------------------------
+    def matmul(self, node: Node) -> None:
+        left, right = node.args
+        assert isinstance(left, Value) and isinstance(right, Value)
+        if tensor_type(right).shape[-1] == 1:
+            self.matrix_vector(node, left, right)
+            return
+        self.anchor_unless_strided(left)
+        right = self.without_batch_expand(right)
+        panels = self.constant_for_panels(right)
+        if panels is None and self.readable_in_place(right):
+            self.nodes.append(Node(node.op, (left, right), node.outputs, node.source))
+            return
+        packed = panels or self.emit(PACK, (right,), tensor_type(right), node)
+        made = Node("prim::matmul_panels", (left, packed), node.outputs, node.source)
+        self.nodes.append(made)
+        self.producer[node.output] = made
+
+    def matrix_vector(self, node: Node, left: Value, right: Value) -> None:
+        """A single column is a row-wise dot product: both operands run along k with stride 1."""
+        shape = tensor_type(right).shape
+        rank = len(shape)
+        swap = (*range(rank - 2), rank - 1, rank - 2)
+        dtype = tensor_type(right).dtype
+        row = self.emit("prim::permute", (right, swap), TensorType(dtype, (*shape[:-2], shape[-1], shape[-2])), node)
+        product = self.emit("aten::mul", (left, row), tensor_type(left), node)
+        reduced = Node("prim::sum", (product, (rank - 1,), True), node.outputs, node.source)
+        self.nodes.append(reduced)
+        self.producer[node.output] = reduced
+
+    def without_batch_expand(self, value: Value) -> Value:
+        """The source of an expand along batch axes only: one matrix serves every batch."""
+        node = self.producer.get(value)
+        if node is None or node.op != "prim::expand":
+            return value
+        source = node.args[0]
+        assert isinstance(source, Value)
+        shape = tensor_type(source).shape
+        if shape[-2:] == tensor_type(value).shape[-2:] and all(d == 1 for d in shape[:-2]):
+            return source
+        return value
+
+    def constant_for_panels(self, value: Value) -> Value | None:
+        """A constant, seen through views, as a constant of its own that `emit` will store in panels."""
+        chain: list[Node] = []
+        base = value
+        while (node := self.producer.get(base)) is not None and is_inline(node) and node.inputs:
+            chain.insert(0, node)
+            (base,) = node.inputs
+        constant = self.constants.get(base)
+        if constant is None or any(isinstance(x, Dim) and not x.is_const for n in chain for x in _flat(n.args[1:])):
+            return None
+        key = (base.name, tuple((n.op, n.args[1:]) for n in chain))
+        if key not in self.added:
+            data: np.ndarray = constant.data
+            for n in chain:
+                data = evaluate(n.op, (data, *(_plain(a) for a in n.args[1:])))
+            rank = data.ndim
+            swap = (*range(rank - 2), rank - 1, rank - 2)
+            swapped = len(chain) == 1 and chain[0].op == "prim::permute" and _plain(chain[0].args[1]) == swap
+            shows = constant if swapped or not chain else None
+            made = Value(self.names.fresh(f"{base.name}.panels"), tensor_type(value))
+            self.added[key] = Constant(made, np.ascontiguousarray(data), constant.origin, shows, swapped)
+        return self.added[key].value
+
+    def readable_in_place(self, value: Value) -> bool:
+        """Whether a right operand may stay unpacked: small, and its columns lie side by side."""
+        *_, k, n = tensor_type(value).shape
+        if not (k.is_const and n.is_const and k.value * n.value <= SMALL_RIGHT):
+            return False
+        offset = self.offset(value)
+        return offset is not None and offset.coefficient(f"i{tensor_type(value).rank - 1}") == 1
+
+    def anchor_unless_strided(self, value: Value) -> None:
+        offset = self.offset(value)
+        axes = range(tensor_type(value).rank)
+        shape = tensor_type(value).shape
+        if (
+            offset is None
+            or any(offset.coefficient(f"i{a}") is None for a in axes)
+            or (shape[-1] != 1 and offset.coefficient(f"i{len(shape) - 1}") != 1)
+        ):
+            self.anchor(value)
+
+    def offset(self, value: Value) -> Dim | None:
+        """The linear offset of value[i0, i1, ...] in what is in memory; None where it is not in memory."""
+        shape = tensor_type(value).shape
+        index: Index = tuple(const(0) if e == 1 else sym(f"i{a}") for a, e in enumerate(shape))
+        extents = {f"i{a}": e for a, e in enumerate(shape)}
+        while (node := self.producer.get(value)) is not None and is_inline(node) and not self.in_memory(value):
+            if not node.inputs:
+                return None
+            index = through_view(node, index, extents)
+            (value,) = node.inputs
+        return linear(index, tensor_type(value).shape)
+
+    # -- anchors ------------------------------------------------------------------------------
+    def in_memory(self, value: Value) -> bool:
+        """Whether the value's elements lie in memory in order: computed, given, or a reshape of such."""
+        node = self.producer.get(value)
+        if node is None or value in self.anchors or not is_inline(node):
+            return True
+        return node.op == RESHAPE and self.in_memory(node.inputs[0])
+
+    def anchor(self, value: Value) -> None:
+        """Materialises an inline value; of a reshape its source, since the reshape is then only a name."""
+        while (node := self.producer.get(value)) is not None and node.op == RESHAPE:
+            (value,) = node.inputs
+        if node is not None and is_inline(node):
+            self.anchors.add(value)
+
+    def anchor_dividing_reshape(self, node: Node) -> None:
+        value = node.output
+        if self.in_memory(value):
+            return
+        shape = tensor_type(value).shape
+        index = tuple(sym(f"i{a}") for a in range(len(shape)))
+        inner = through_view(node, index, {f"i{a}": e for a, e in enumerate(shape)})
+        if any(isinstance(atom, Call) for d in inner for m, _ in d.terms for atom, _ in m):
+            self.anchor(value)
+
+
+def _plain(arg: Arg) -> object:
+    """An argument with constant Dims as ints."""
+    if isinstance(arg, tuple):
+        return tuple(_plain(a) for a in arg)
+    return arg.value if isinstance(arg, Dim) and arg.is_const else arg
+
+
+def _flat(arg: object) -> list[object]:
+    return [x for a in arg for x in _flat(a)] if isinstance(arg, tuple) else [arg]
+
+
+def prepare(graph: Graph) -> tuple[Graph, frozenset[Value]]:
+    """The graph with contraction operands prepared, and the inline values to materialise."""
+    work = _Preparation(graph)
+    for node in graph.nodes:
+        if node.op == "prim::matmul":
+            work.matmul(node)
+        else:
+            if node.op == RESHAPE:
+                work.anchor_dividing_reshape(node)
+            if node.op.startswith("prim::guard"):
+                for value in node.inputs:
+                    work.anchor(value)
+            work.nodes.append(node)
+    for value in values_of(graph.outputs):
+        work.anchor(value)
+    constants = graph.constants + tuple(work.added.values())
+    return Graph(graph.name, graph.inputs, constants, tuple(work.nodes), graph.outputs, graph.relations), frozenset(
+        work.anchors
+    )

@@ -1,0 +1,72 @@
+"""Loop pass: merges perfectly nested loops that walk memory as one.
+
+Loops over i < A and j < B become one over i < A*B where every index holds i and j only as (i*B + j) times something.
+The same for neighbouring axes of a Fold. A Contract keeps its row and column loops.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from unmoor.ir.dim import Dim, sym
+from unmoor.ir.kernel import Contract, Fold, Kernel, Let, Loop, Stmt
+from unmoor.kernels.dims import extents_of, indices_of, rewrite_dims_of, walk
+
+
+def collapse_loops(kernel: Kernel) -> Kernel:
+    """The kernel with as few loops as its indices allow. Needs unique loop variables; changes no values."""
+    return replace(kernel, body=_collapse(kernel.body))
+
+
+def _collapse(loop: Loop) -> Loop:
+    body = tuple(_inner(s) for s in loop.body)
+    loop = replace(loop, body=body)
+    while len(loop.body) == 1 and isinstance(inner := loop.body[0], Loop):
+        if any(isinstance(s, Contract) for s in walk((inner,))):
+            break
+        merged = _merge((loop.var, loop.extent), (inner.var, inner.extent), inner.body)
+        if merged is None:
+            break
+        loop = Loop(loop.var, loop.extent * inner.extent, merged)
+    return loop
+
+
+def _inner(stmt: Stmt) -> Stmt:
+    if isinstance(stmt, Loop):
+        return _collapse(stmt)
+    if isinstance(stmt, Fold):
+        fold = replace(stmt, body=tuple(_inner(s) for s in stmt.body))
+        return _collapse_axes(fold)
+    return stmt
+
+
+def _collapse_axes(fold: Fold) -> Fold:
+    axes = list(fold.axes)
+    k = len(axes) - 2
+    while k >= 0:
+        statements = (*fold.body, Let("", fold.value))
+        merged = _merge(axes[k], axes[k + 1], statements)
+        if merged is not None:
+            *body, last = merged
+            assert isinstance(last, Let)
+            axes[k : k + 2] = [(axes[k][0], axes[k][1] * axes[k + 1][1])]
+            fold = replace(fold, axes=tuple(axes), body=tuple(body), value=last.value)
+        k -= 1
+    return fold
+
+
+def _merge(outer: tuple[str, Dim], inner: tuple[str, Dim], body: tuple[Stmt, ...]) -> tuple[Stmt, ...] | None:
+    """The body with outer*extent + inner replaced by outer alone; None where some index forbids it."""
+    (i, _), (j, extent) = outer, inner
+    if any(i in e.symbols or j in e.symbols for e in extents_of(body)):
+        return None
+    for index in indices_of(body):
+        ci, cj = index.coefficient(i), index.coefficient(j)
+        if ci is None or cj is None or ci != cj * extent:
+            return None
+
+    def rewrite(index: Dim) -> Dim:
+        step = index.coefficient(j)
+        return index if step is None or step == 0 else index.substitute({i: 0, j: 0}) + step * sym(i)
+
+    return tuple(rewrite_dims_of(s, rewrite) for s in body)

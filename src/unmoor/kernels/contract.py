@@ -1,0 +1,87 @@
+"""Lowers contraction groups: a matmul with everything pointwise that follows it, and the packing of its right operand."""
+
+from __future__ import annotations
+
+from unmoor.ir.dim import Dim, product, sym
+from unmoor.ir.graph import Node, Value
+from unmoor.ir.kernel import Contract, Loop, Panels, Store
+from unmoor.ir.op import Kind
+from unmoor.ir.scalar import Expr, Load, Ref
+from unmoor.kernels.elements import Elements
+from unmoor.kernels.nest import Nest
+from unmoor.kernels.scope import Scope
+from unmoor.ops import TABLE
+from unmoor.ops.access import Index, broadcast_index, linear, tensor_type
+
+PACKED = "prim::matmul_panels"
+
+
+def panels_of(value: Value) -> Panels:
+    """The packed layout of a right operand [..., k, n]."""
+    *batch, k, n = tensor_type(value).shape
+    return Panels(product(batch), k, n)
+
+
+def loop_axes(shape: tuple[Dim, ...]) -> tuple[list[tuple[str, Dim]], Index]:
+    """Loops over batch, row and column axes, and the index at their point. Row and column always have a loop."""
+    last = len(shape) - 2
+    axes = [(f"i{a}", e) for a, e in enumerate(shape) if a >= last or e != 1]
+    point = tuple(sym(f"i{a}") if a >= last or e != 1 else Dim({}) for a, e in enumerate(shape))
+    return axes, point
+
+
+class ContractLowering:
+    """Builds the loop nest of one contraction group."""
+
+    def __init__(self, node: Node, buffers: dict[Value, str]) -> None:
+        self.block = node.blocks[0]
+        self.buffers = buffers
+        (self.matmul,) = (n for n in self.block.nodes if TABLE[n.op].kind is Kind.CONTRACT)
+        self.axes, self.point = loop_axes(tensor_type(self.matmul.output).shape)
+        self.elements = Elements(self.block, buffers, dict(self.axes), self._contract)
+
+    def lower(self) -> Loop:
+        """The kernel's body."""
+        nest = Nest(self.axes)
+        for result in self.block.results:
+            assert isinstance(result, Value)
+            index = broadcast_index(self.point, tensor_type(result).shape)
+            expr = self.elements.at(result, self.point, nest.inner)
+            nest.inner.statements.append(Store(self.buffers[result], linear(index, tensor_type(result).shape), expr))
+        return nest.close()
+
+    def _contract(self, node: Node, index: Index, scope: Scope) -> Expr:
+        left, right = node.inputs
+        k = tensor_type(left).shape[-1]
+        axis = sym("k")
+        inner = Scope(scope, frozenset(("k",)))
+        *batch, row, column = self.point
+        a = self.elements.at(left, (*batch, row, axis), inner)
+        if node.op == PACKED:
+            shape = tensor_type(right).shape
+            place = (*broadcast_index(tuple(batch), shape[:-2]), axis, column)
+            b: Expr = Load(self.buffers[right], linear(place, shape), tensor_type(right).dtype)
+        else:
+            b = self.elements.at(right, (*batch, axis, column), inner)
+        assert isinstance(a, Load) and isinstance(b, Load), "contraction operands are read from memory"
+        name = scope.fresh()
+        scope.statements.append(Contract(name, (("k", k),), a, b))
+        return Ref(name, a.dtype)
+
+
+def lower_pack(node: Node, buffers: dict[Value, str]) -> Loop:
+    """The body of a kernel that copies a matrix [..., k, n] into panels."""
+    block = node.blocks[0]
+    (result,) = block.results
+    assert isinstance(result, Value)
+    pack = block.nodes[-1]
+    axes, point = loop_axes(tensor_type(result).shape)
+    elements = Elements(block, buffers, dict(axes), _nothing_special)
+    nest = Nest(axes)
+    value = elements.at(pack.inputs[0], point, nest.inner)
+    nest.inner.statements.append(Store(buffers[result], linear(point, tensor_type(result).shape), value))
+    return nest.close()
+
+
+def _nothing_special(node: Node, index: Index, scope: Scope) -> Expr:
+    raise AssertionError(f"{node.op} has no place in a packing or joining group")

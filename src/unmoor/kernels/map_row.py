@@ -1,0 +1,144 @@
+"""Lowers map and row groups: pointwise work over an index space, with reductions along some of its axes."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from unmoor.dtypes import i64
+from unmoor.ir.dim import Dim, const, product, sym
+from unmoor.ir.graph import Node, Value
+from unmoor.ir.kernel import Buffer, Fold, Loop, Store
+from unmoor.ir.op import Kind
+from unmoor.ir.scalar import Expr, Load, Ref
+from unmoor.kernels.elements import Elements
+from unmoor.kernels.nest import Nest, close_inside, loop_inside
+from unmoor.kernels.phases import kept_values
+from unmoor.kernels.scope import Scope
+from unmoor.ops import TABLE
+from unmoor.ops.access import ZERO, Index, linear, tensor_type
+
+
+class RowLowering:
+    """Builds the loop nest of one map or row group. Without reductions every axis is kept and there is one pass."""
+
+    def __init__(self, node: Node, buffers: dict[Value, str]) -> None:
+        self.block = node.blocks[0]
+        self.reductions = [n for n in self.block.nodes if TABLE[n.op].kind is Kind.REDUCE]
+        self.shape = self._shape()
+        self.folded = self._folded()
+        self.point: Index = tuple(ZERO if e == 1 else sym(f"i{a}") for a, e in enumerate(self.shape))
+        self.extents = {f"i{a}": e for a, e in enumerate(self.shape)}
+        self.buffers = buffers
+        self.elements = Elements(self.block, buffers, self.extents, self._reduce)
+        self.locals: list[Buffer] = []
+        self.pending: list[Value] = []  # kept values that no pass has computed yet
+        self.full = self._full_values()
+        self.written: set[Value] = set()
+
+    # -- the space ----------------------------------------------------------------------------
+    def _shape(self) -> tuple[Dim, ...]:
+        if self.reductions:
+            return tensor_type(self.reductions[0].inputs[0]).shape
+        (first, *_) = self.block.results
+        assert isinstance(first, Value)
+        return tensor_type(first).shape
+
+    def _folded(self) -> frozenset[int]:
+        if not self.reductions:
+            return frozenset()
+        dims = self.reductions[0].args[1]
+        assert isinstance(dims, tuple)
+        return frozenset(int(str(d)) for d in dims)
+
+    def _full_values(self) -> set[Value]:
+        """Values with one element per point; in a map group that is every result."""
+        return {
+            v
+            for n in self.block.nodes
+            for v in n.outputs
+            if self.folded and tensor_type(v).shape == self.shape and TABLE[n.op].kind is not Kind.REDUCE
+        }
+
+    def _axes(self, folded: bool) -> list[tuple[str, Dim]]:
+        return [(f"i{a}", e) for a, e in enumerate(self.shape) if (a in self.folded) is folded and e != 1]
+
+    def _row_index(self, shape: tuple[Dim, ...]) -> Index:
+        """The index of a row value, kept axes only, at the point."""
+        if len(shape) == len(self.shape):
+            return tuple(ZERO if a in self.folded else i for a, i in enumerate(self.point))
+        return tuple(i for a, i in enumerate(self.point) if a not in self.folded)
+
+    # -- building -----------------------------------------------------------------------------
+    def lower(self) -> Loop:
+        """The kernel's body."""
+        nest = Nest(self._axes(folded=False))
+        row = nest.inner
+        if self.folded:
+            self._plan_kept()
+            for reduction in self.reductions:  # in order: a pass may read what an earlier one has kept
+                self.elements.at(reduction.output, self._row_index(tensor_type(reduction.output).shape), row)
+        for result in self.block.results:
+            assert isinstance(result, Value)
+            if result not in self.full:
+                index = self._row_index(tensor_type(result).shape) if self.folded else self.point
+                self._store(result, index, row)
+        self._last_pass(row)
+        return nest.close()
+
+    def _plan_kept(self) -> None:
+        """Gives each kept value a buffer: the output it is, or a local row. Only for rows that lie in memory in order."""
+        if set(self.folded) != set(range(len(self.shape) - len(self.folded), len(self.shape))):
+            return
+        row = product(self.shape[a] for a in sorted(self.folded))
+        for value in kept_values(self.block, self.full):
+            type_ = tensor_type(value)
+            if value not in self.block.results:
+                name = f"t{len(self.locals)}"
+                self.locals.append(Buffer(name, type_.dtype, row, "local"))
+                self.buffers[value] = name
+            self.pending.append(value)
+
+    def _place(self, value: Value, index: Index) -> Load:
+        """Where a kept value's element is: in its output buffer, or at the row's place in a local one."""
+        type_ = tensor_type(value)
+        if value in self.block.results:
+            return Load(self.buffers[value], linear(index, type_.shape), type_.dtype)
+        first = min(self.folded)
+        return Load(self.buffers[value], linear(index[first:], type_.shape[first:]), type_.dtype)
+
+    def _store(self, value: Value, index: Index, scope: Scope) -> None:
+        expr = self.elements.at(value, index, scope)
+        scope.statements.append(Store(self.buffers[value], linear(index, tensor_type(value).shape), expr))
+        self.written.add(value)
+
+    def _keep(self, scope: Scope) -> None:
+        """In a pass over the row: writes the kept values that this pass has just computed for the first time."""
+        for value in list(self.pending):
+            known = scope.known.get((value, self.point))
+            if known is not None:
+                place = self._place(value, self.point)
+                scope.statements.append(Store(place.buffer, place.index, known))
+                self.elements.stored[value] = partial(self._place, value)
+                self.pending.remove(value)
+                self.written.add(value)
+
+    def _reduce(self, node: Node, index: Index, scope: Scope) -> Expr:
+        """The reduction's value: a fold in the row's scope."""
+        axes = self._axes(folded=True) or [(f"i{min(self.folded)}", const(1))]
+        inner = Scope(scope, frozenset(var for var, _ in axes))
+        value = self.elements.at(node.inputs[0], self.point, inner)
+        self._keep(inner)
+        name = scope.fresh()
+        fn = str(TABLE[node.op].lower)
+        scope.statements.append(Fold(name, fn, tuple(axes), tuple(inner.statements), value))
+        return Ref(name, i64 if fn in ("argmax", "argmin") else value.dtype)
+
+    def _last_pass(self, row: Scope) -> None:
+        left = [r for r in self.block.results if isinstance(r, Value) and r in self.full and r not in self.written]
+        if not left:
+            return
+        axes = self._axes(folded=True)
+        scopes, inner = loop_inside(row, axes)
+        for result in left:
+            self._store(result, self.point, inner)
+        close_inside(row, axes, scopes)
