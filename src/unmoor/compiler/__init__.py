@@ -1,1 +1,7 @@
-"""compiler"""
+"""The compiler: from a recording to programs, and from programs to the image of a file."""
+
+from unmoor.compiler.compile import Compiled, compile_recording
+from unmoor.compiler.link import Entry, Linker
+from unmoor.compiler.pipeline import first_passes
+
+__all__ = ["Compiled", "Entry", "Linker", "compile_recording", "first_passes"]

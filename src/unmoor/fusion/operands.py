@@ -2,10 +2,13 @@
 
 The right operand of a matmul comes packed into panels: a constant at compile time, any other by a `prim::pack` node.
 The left one must be readable with a fixed stride along each axis. Inline values that nobody can read through cheaply
-(graph outputs, guards' conditions, reshapes that would need a division per element) become *anchors*: kernels of their own.
+(graph outputs, guards' conditions, reshapes that would need a division per element) become *anchors*: they get
+kernels of their own.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 
@@ -111,14 +114,11 @@ class _Preparation:
         return offset is not None and offset.coefficient(f"i{tensor_type(value).rank - 1}") == 1
 
     def anchor_unless_strided(self, value: Value) -> None:
-        offset = self.offset(value)
-        axes = range(tensor_type(value).rank)
+        """Copies a left operand unless its elements lie at fixed strides, 1 along the contracted axis."""
         shape = tensor_type(value).shape
-        if (
-            offset is None
-            or any(offset.coefficient(f"i{a}") is None for a in axes)
-            or (shape[-1] != 1 and offset.coefficient(f"i{len(shape) - 1}") != 1)
-        ):
+        offset = self.offset(value)
+        steps = [offset.coefficient(f"i{a}") if offset is not None else None for a in range(len(shape))]
+        if any(s is None for s in steps) or (shape[-1] != 1 and steps[-1] != 1):
             self.anchor(value)
 
     def offset(self, value: Value) -> Dim | None:
@@ -186,6 +186,4 @@ def prepare(graph: Graph) -> tuple[Graph, frozenset[Value]]:
     for value in values_of(graph.outputs):
         work.anchor(value)
     constants = graph.constants + tuple(work.added.values())
-    return Graph(graph.name, graph.inputs, constants, tuple(work.nodes), graph.outputs, graph.relations), frozenset(
-        work.anchors
-    )
+    return replace(graph, constants=constants, nodes=tuple(work.nodes)), frozenset(work.anchors)

@@ -6,7 +6,8 @@ for given sizes. A call then runs `code` from top to bottom.
 
     formulas  one row an int register, in order; register k is set by row k
     checks    relations of int registers, tested after the formulas; a failing one refuses the call
-    tensors   where each tensor is, its dtype and dims (int registers)
+    tensors   where each tensor is, its dtype and dims (int registers); the inputs come first, in order,
+              then the outputs, in order, then all others
     code      instructions
 
 Small machine, big kernels: the instruction table below is the whole set.

@@ -1,4 +1,4 @@
-"""Lowers contraction groups: a matmul with everything pointwise that follows it, and the packing of its right operand."""
+"""Lowers contraction groups: a matmul with the pointwise work after it, and the packing of its right operand."""
 
 from __future__ import annotations
 

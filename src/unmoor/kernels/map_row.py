@@ -86,7 +86,7 @@ class RowLowering:
         return nest.close()
 
     def _plan_kept(self) -> None:
-        """Gives each kept value a buffer: the output it is, or a local row. Only for rows that lie in memory in order."""
+        """Gives each kept value a buffer: the output it is, or a local row. Only where rows lie in memory in order."""
         if set(self.folded) != set(range(len(self.shape) - len(self.folded), len(self.shape))):
             return
         row = product(self.shape[a] for a in sorted(self.folded))

@@ -93,10 +93,8 @@ def is_costly(node: Node) -> bool:
 
 
 def _literal(arg: object, node: Node) -> Number:
-    return Number(
-        tensor_type(node.inputs[0] if node.inputs else node.output).dtype,
-        arg if isinstance(arg, bool | int | float) else 1,
-    )
+    dtype = tensor_type(node.inputs[0] if node.inputs else node.output).dtype
+    return Number(dtype, arg if isinstance(arg, bool | int | float) else 1)
 
 
 def _has_costly(expr: Expr) -> bool:

@@ -1,0 +1,51 @@
+"""Compiles a recording for one signature: specialise, passes, fusion, kernels, program."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from unmoor.compiler.pipeline import TYPED, Stage, first_passes, run_passes
+from unmoor.emit import Emitted, emit
+from unmoor.fusion import fuse
+from unmoor.ir.graph import Graph, Value
+from unmoor.ir.recording import ExampleTensor, Recording
+from unmoor.ir.signature import Signature, TensorSpec
+from unmoor.ir.types import TensorType
+from unmoor.kernels import lower
+from unmoor.options import Options
+from unmoor.specialise import specialise
+
+
+@dataclass(frozen=True, eq=False)
+class Compiled:
+    """A recording compiled for one signature, with what each stage left for people to look at."""
+
+    signature: Signature
+    stages: tuple[Stage, ...]  # ("specialise", typed graph), then one entry per pass
+    graph: Graph  # grouped
+    emitted: Emitted
+
+
+def compile_recording(recording: Recording, example: tuple[ExampleTensor, ...], options: Options) -> Compiled:
+    """The program for inputs like `example` (dtypes, ranks, and which sizes are equal or fixed).
+
+    Raises NotTraced where a guard on sizes refuses the example, Unsupported and SignatureError with the user's line.
+    """
+    recorded = first_passes(recording.graph, options)
+    special = specialise(recorded, example)
+    typed, stages = run_passes(special.graph, TYPED, options)
+    grouped = fuse(typed)
+    calls = {n: lower(n) for n in grouped.nodes if n.op.startswith("fusion::")}
+    outputs = tuple(
+        TensorSpec(f"output{k}" if len(grouped.outputs) > 1 else "output", _type(v))
+        for k, v in enumerate(grouped.outputs)
+        if isinstance(v, Value)
+    )
+    signature = Signature(special.inputs, outputs, recording.arguments, recording.result, typed.relations)
+    emitted = emit(grouped, calls, signature)
+    return Compiled(signature, (("specialise", special.graph), *stages), grouped, emitted)
+
+
+def _type(value: Value) -> TensorType:
+    assert isinstance(value.type, TensorType)
+    return value.type

@@ -1,0 +1,171 @@
+"""Links compiled signatures into an image: equal kernels and weights once, machine code for every target."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from unmoor import codegen
+from unmoor.compiler.compile import Compiled
+from unmoor.dtypes import BY_NUMPY
+from unmoor.ir.dim import const
+from unmoor.ir.graph import Constant
+from unmoor.ir.kernel import PANEL_WIDTH, Kernel, Panels
+from unmoor.ir.object_code import ObjectCode
+from unmoor.ir.printer import print_graph
+from unmoor.ir.program import Image, Instruction, Method, Opcode, Place, Program, Weight
+from unmoor.ir.recording import Recording
+from unmoor.ir.target import Target
+
+BLOB_ALIGNMENT = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """One method to link: its recording, what it assumed as text, and its compiled signatures."""
+
+    name: str
+    recording: Recording
+    assumptions: str
+    compiled: tuple[Compiled, ...]
+
+
+class Linker:
+    """Makes images, and keeps the machine code of kernels it has seen, so that relinking compiles only new ones."""
+
+    def __init__(self) -> None:
+        self._code: dict[tuple[Target, Kernel], tuple[bytes, int]] = {}
+
+    def link(self, entries: Sequence[Entry], targets: Sequence[Target], strip: bool = False) -> Image:
+        """The image of a file. With `strip` the recorded graphs, and the weights that only they need, are left out."""
+        kernels: dict[Kernel, int] = {}
+        weights = _Weights()
+        for entry in entries:
+            for compiled in entry.compiled:
+                for constant, packed in _constants_used(compiled):
+                    weights.add(constant, packed)
+        methods = []
+        for entry in entries:
+            programs = tuple(_relocate(c, kernels, weights) for c in entry.compiled)
+            held = () if strip else entry.recording.graph.constants
+            constants = tuple((c.value.name, weights.add_plain(c)) for c in held)
+            graph = "" if strip else print_graph(entry.recording.graph)
+            methods.append(
+                Method(entry.name, graph, constants, entry.recording.parameters, entry.assumptions, programs)
+            )
+        named = tuple(replace(k, name=f"k{n}_{k.name}") for k, n in kernels.items())
+        code = tuple(self._object_code(tuple(kernels), named, target) for target in targets)
+        return Image(tuple(methods), named, tuple(weights.weights), code)
+
+    def _object_code(self, kernels: tuple[Kernel, ...], named: tuple[Kernel, ...], target: Target) -> ObjectCode:
+        """One blob with all kernels; only those not seen before are compiled."""
+        new = [n for n, k in enumerate(kernels) if (target, k) not in self._code]
+        if new:
+            made = codegen.generate([named[n] for n in new], target)
+            for n in new:
+                self._code[target, kernels[n]] = (made.blob, made.entries[named[n].name])
+        blob = b""
+        starts: dict[int, int] = {}  # the parts are kept whole: code in them refers to their own read-only data
+        entries: dict[str, int] = {}
+        for kernel, name in zip(kernels, named, strict=True):
+            part, entry = self._code[target, kernel]
+            if id(part) not in starts:
+                blob += bytes(-len(blob) % BLOB_ALIGNMENT)
+                starts[id(part)] = len(blob)
+                blob += part
+            entries[name.name] = starts[id(part)] + entry
+        return ObjectCode(target, blob, entries)
+
+
+def _constants_used(compiled: Compiled) -> list[tuple[Constant, Panels | None]]:
+    """The constants of a program, with the packed layout of those that a kernel reads as panels."""
+    emitted = compiled.emitted
+    panels: dict[int, Panels] = {}
+    for instruction in emitted.program.code:
+        if instruction.opcode is Opcode.CALL:
+            buffers = emitted.kernels[instruction.kernel].buffers
+            for buffer, register in zip(buffers, instruction.tensors, strict=True):
+                tensor = emitted.program.tensors[register]
+                if buffer.panels is not None and tensor.place is Place.WEIGHT:
+                    *batch, k, n = emitted.constants[tensor.index].data.shape
+                    panels[tensor.index] = Panels(const(int(np.prod(batch, dtype=np.int64))), const(k), const(n))
+    return [(c, panels.get(k)) for k, c in enumerate(emitted.constants)]
+
+
+class _Weights:
+    """The weights of a file, each array once."""
+
+    def __init__(self) -> None:
+        self.weights: list[Weight] = []
+        self._index: dict[tuple[object, ...], int] = {}
+
+    def add(self, constant: Constant, panels: Panels | None) -> int:
+        """The index of a constant in the layout that a kernel reads."""
+        shown = constant.shows or constant
+        key = (*_identity(shown.data), panels, constant.transposed)
+        if key not in self._index:
+            data = pack(constant.data) if panels else constant.data.reshape(-1)
+            dtype = BY_NUMPY[constant.data.dtype]
+            weight = Weight(
+                shown.value.name,
+                dtype,
+                shown.data.shape,
+                memoryview(data),
+                panels,
+                panels is not None and constant.transposed,
+            )
+            self._put(key, weight)
+            if constant.shows is not None or panels is not None:
+                self._index.setdefault((*_identity(shown.data), "logical"), self._index[key])
+        return self._index[key]
+
+    def add_plain(self, constant: Constant) -> int:
+        """The index of a constant of a recorded graph: in any layout, since it can be unpacked."""
+        logical = (*_identity(constant.data), "logical")
+        if logical in self._index:
+            return self._index[logical]
+        return self.add(constant, None)
+
+    def _put(self, key: tuple[object, ...], weight: Weight) -> None:
+        self._index[key] = len(self.weights)
+        self.weights.append(weight)
+
+
+def _identity(data: np.ndarray) -> tuple[object, ...]:
+    """What makes two constants the same weight: the same memory, or small and equal."""
+    if data.nbytes <= 4096:
+        return (data.shape, data.dtype.str, data.tobytes())
+    return (data.shape, data.dtype.str, data.__array_interface__["data"][0])
+
+
+def pack(data: np.ndarray) -> np.ndarray:
+    """A [..., k, n] array in the panel layout of `ir.kernel.Panels`, 1-D; missing columns are zero."""
+    *batch, k, n = data.shape
+    padded = -(-n // 16) * 16
+    matrices = np.zeros((int(np.prod(batch, dtype=np.int64)), k, padded), data.dtype)
+    matrices[:, :, :n] = data.reshape(-1, k, n)
+    parts = [
+        matrices[b, :, start : start + PANEL_WIDTH].reshape(-1)
+        for b in range(matrices.shape[0])
+        for start in range(0, padded, PANEL_WIDTH)
+    ]
+    return np.concatenate(parts) if parts else np.zeros(0, data.dtype)
+
+
+def _relocate(compiled: Compiled, kernels: dict[Kernel, int], weights: _Weights) -> Program:
+    """A program with its kernel and weight numbers turned into the file's."""
+    emitted = compiled.emitted
+    numbers = [kernels.setdefault(k, len(kernels)) for k in emitted.kernels]
+    places = [weights.add(c, p) for c, p in _constants_used(compiled)]
+
+    def moved(instruction: Instruction) -> Instruction:
+        if instruction.opcode is Opcode.CALL:
+            return replace(instruction, kernel=numbers[instruction.kernel])
+        return instruction
+
+    tensors = tuple(
+        replace(t, index=places[t.index]) if t.place is Place.WEIGHT else t for t in emitted.program.tensors
+    )
+    return replace(emitted.program, tensors=tensors, code=tuple(moved(i) for i in emitted.program.code))

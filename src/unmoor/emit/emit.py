@@ -1,0 +1,219 @@
+"""Emits the program of one signature: places every tensor, plans memory, and writes the instructions in order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from unmoor.dtypes import DType
+from unmoor.emit.memory import Lifetime, plan
+from unmoor.emit.registers import IntRegisters, symbol_places
+from unmoor.errors import Unsupported
+from unmoor.ir.call import KernelCall
+from unmoor.ir.dim import Dim, const
+from unmoor.ir.graph import Constant, Graph, Node, Source, Value
+from unmoor.ir.kernel import Kernel
+from unmoor.ir.program import Check, CheckOp, Instruction, Message, Opcode, Place, Program, TensorRegister
+from unmoor.ir.signature import Signature
+from unmoor.ir.types import TensorType
+
+CHECKS = {"==": CheckOp.EQ, "!=": CheckOp.NE, "<=": CheckOp.LE, "<": CheckOp.LT}
+
+
+@dataclass(frozen=True, eq=False)
+class Emitted:
+    """A program whose instructions index into `kernels` and whose weight registers index into `constants`."""
+
+    program: Program
+    kernels: tuple[Kernel, ...]
+    constants: tuple[Constant, ...]
+
+
+def emit(graph: Graph, calls: Mapping[Node, KernelCall], signature: Signature) -> Emitted:
+    """The program of a grouped graph. `calls` has the lowered kernel of each fusion group."""
+    return _Emission(graph, calls, signature).run()
+
+
+class _Emission:
+    def __init__(self, graph: Graph, calls: Mapping[Node, KernelCall], signature: Signature) -> None:
+        self.graph, self.calls, self.signature = graph, calls, signature
+        self.ints = IntRegisters(symbol_places([_type(v).shape for v in graph.inputs]))
+        self.roots: dict[Value, Value] = {}  # names of memory -> the value that owns it
+        self.steps: list[Node] = []
+        for node in graph.nodes:
+            if node.op == "prim::reshape":
+                self.roots[node.output] = self.root(node.inputs[0])
+            else:
+                self.steps.append(node)
+        self.storage = self._storage()
+        self.constants = {c.value: k for k, c in enumerate(graph.constants)}
+        self.tensors: list[TensorRegister] = []
+        self.register_of: dict[object, int] = {}
+        self.kernels: dict[Kernel, int] = {}
+        self.messages: dict[Message, int] = {}
+        self.sources: dict[Source, int] = {}
+        self.copies: list[tuple[int, Value]] = []  # (output, value): results that no kernel writes in place
+
+    def root(self, value: Value) -> Value:
+        return self.roots.get(value, value)
+
+    def _storage(self) -> dict[Value, Dim]:
+        """Elements that each value really takes: panels are padded."""
+        sizes = {v: _type(v).numel for v in self.graph.inputs}
+        for call in self.calls.values():
+            for value, size in zip(call.operands, call.sizes, strict=True):
+                if value is not None:
+                    sizes[self.root(value)] = size
+        return sizes
+
+    # -- tensor registers ---------------------------------------------------------------------
+    def _register(self, place: Place, index: int, dtype: DType, shape: tuple[Dim, ...], elements: Dim) -> int:
+        dims = tuple(self.ints.of(d) for d in shape)
+        self.tensors.append(TensorRegister(place, index, dtype, dims, self.ints.of(elements * dtype.size)))
+        return len(self.tensors) - 1
+
+    def _place_inputs_and_outputs(self) -> None:
+        for k, value in enumerate(self.graph.inputs):
+            type_ = _type(value)
+            self.register_of[value] = self._register(Place.INPUT, k, type_.dtype, type_.shape, type_.numel)
+        for k, value in enumerate(self.graph.outputs):
+            if not isinstance(value, Value):
+                raise Unsupported(f"output {k} is the number {value}: return a tensor instead")
+            type_ = _type(value)
+            register = self._register(Place.OUTPUT, k, type_.dtype, type_.shape, type_.numel)
+            root = self.root(value)
+            if root in self.register_of or root in self.constants:
+                self.copies.append((k, value))
+            else:
+                self.register_of[root] = register
+
+    def _place_intermediates(self) -> dict[object, int]:
+        """Arena offsets, as int registers, of local buffers and of values that live between instructions."""
+        first: dict[object, int] = {}
+        last: dict[object, int] = {}
+        size: dict[object, Dim] = {}
+        for k, node in enumerate(self.steps):
+            call = self.calls.get(node)
+            for number, value in enumerate(call.operands if call else ()):
+                assert call is not None
+                key: object = (node, number) if value is None else self.root(value)
+                if value is not None and (key in self.register_of or key in self.constants):
+                    continue
+                first.setdefault(key, k)
+                last[key] = k
+                size[key] = call.sizes[number] * call.kernel.buffers[number].dtype.size
+            for value in node.inputs:
+                if self.root(value) in first:
+                    last[self.root(value)] = k
+        lives = [Lifetime(key, size[key], first[key], last[key]) for key in first]
+        offsets, total = plan(lives)
+        self.arena = self.ints.of(total)
+        return {key: self.ints.of(offset) for key, offset in offsets.items()}
+
+    def _operand(self, key: object, dtype: DType, shape: tuple[Dim, ...], size: Dim, offsets: dict[object, int]) -> int:
+        """The tensor register of a kernel's operand, made on first use."""
+        if key not in self.register_of:
+            if key in self.constants:
+                place, index = Place.WEIGHT, self.constants[key]  # type: ignore[index]
+            else:
+                place, index = Place.ARENA, offsets[key]
+            self.register_of[key] = self._register(place, index, dtype, shape, size)
+        return self.register_of[key]
+
+    # -- instructions -------------------------------------------------------------------------
+    def _message(self, text: str, source: Source) -> int:
+        return self.messages.setdefault(Message(text, source), len(self.messages))
+
+    def _source(self, source: Source) -> int:
+        return self.sources.setdefault(source, len(self.sources))
+
+    def _call(self, node: Node, call: KernelCall, offsets: dict[object, int]) -> Instruction:
+        registers: list[int] = []
+        for number, value in enumerate(call.operands):
+            buffer = call.kernel.buffers[number]
+            if value is None:
+                shape: tuple[Dim, ...] = (call.sizes[number],)
+                registers.append(self._operand((node, number), buffer.dtype, shape, call.sizes[number], offsets))
+            else:
+                root = self.root(value)
+                size = self.storage[root]
+                registers.append(self._operand(root, buffer.dtype, _type(root).shape, size, offsets))
+        return Instruction(
+            Opcode.CALL,
+            kernel=self.kernels.setdefault(call.kernel, len(self.kernels)),
+            extent=self.ints.of(call.extent),
+            tensors=tuple(registers),
+            ints=tuple(self.ints.of(i) for i in call.ints),
+            source=self._source(call.source),
+        )
+
+    def _guard(self, node: Node) -> Instruction:
+        condition, expected, text = node.args
+        assert isinstance(condition, Value) and isinstance(text, str)
+        register = self.register_of.get(self.root(condition))
+        if register is None:  # a constant condition
+            type_ = _type(condition)
+            register = self._operand(self.root(condition), type_.dtype, type_.shape, type_.numel, {})
+        return Instruction(
+            Opcode.GUARD,
+            tensors=(register,),
+            expected=int(bool(expected)),
+            message=self._message(text, node.source),
+            source=self._source(node.source),
+        )
+
+    def _copy(self, output: int, value: Value) -> Instruction:
+        root, type_ = self.root(value), _type(value)
+        own = self.register_of.get(root)
+        place, index = (
+            (self.tensors[own].place, self.tensors[own].index)
+            if own is not None
+            else (
+                Place.WEIGHT,
+                self.constants[root],
+            )
+        )
+        source = self._register(place, index, type_.dtype, type_.shape, type_.numel)
+        return Instruction(Opcode.COPY, tensors=(len(self.graph.inputs) + output, source))
+
+    def run(self) -> Emitted:
+        """The emitted program."""
+        self._source(Source())
+        self._place_inputs_and_outputs()
+        offsets = self._place_intermediates()
+        code = []
+        for node in self.steps:
+            call = self.calls.get(node)
+            code.append(self._call(node, call, offsets) if call else self._guard(node))
+        code += [self._copy(output, value) for output, value in self.copies]
+        code.append(Instruction(Opcode.RETURN))
+        checks = tuple(
+            Check(
+                CHECKS[r.op], self.ints.of(r.left), self.ints.of(r.right), self._message(r.message or str(r), Source())
+            )
+            for r in self.signature.relations
+        )
+        flops, traffic = const(0), const(0)
+        for call in self.calls.values():
+            flops = flops + call.flops
+            for size, buffer in zip(call.sizes, call.kernel.buffers, strict=True):
+                traffic = traffic + size * buffer.dtype.size
+        flops_register, traffic_register = self.ints.of(flops), self.ints.of(traffic)
+        program = Program(
+            signature=self.signature,
+            formulas=tuple(self.ints.formulas),
+            checks=checks,
+            tensors=tuple(self.tensors),
+            code=tuple(code),
+            messages=tuple(self.messages),
+            sources=tuple(self.sources),
+            arena=self.arena,
+            flops=flops_register,
+            traffic=traffic_register,
+        )
+        return Emitted(program, tuple(self.kernels), self.graph.constants)
+
+
+def _type(value: Value) -> TensorType:
+    assert isinstance(value.type, TensorType)
+    return value.type
