@@ -76,10 +76,10 @@ class _Emission:
         for k, value in enumerate(self.graph.inputs):
             type_ = _type(value)
             self.register_of[value] = self._register(Place.INPUT, k, type_.dtype, type_.shape, type_.numel)
-        for k, value in enumerate(self.graph.outputs):
-            if not isinstance(value, Value):
-                raise Unsupported(f"output {k} is the number {value}: return a tensor instead")
-            type_ = _type(value)
+        for k, output in enumerate(self.graph.outputs):
+            if not isinstance(output, Value):
+                raise Unsupported(f"output {k} is the number {output}: return a tensor instead")
+            value, type_ = output, _type(output)
             register = self._register(Place.OUTPUT, k, type_.dtype, type_.shape, type_.numel)
             root = self.root(value)
             if root in self.register_of or root in self.constants:
@@ -114,7 +114,7 @@ class _Emission:
         """The tensor register of a kernel's operand, made on first use."""
         if key not in self.register_of:
             if key in self.constants:
-                place, index = Place.WEIGHT, self.constants[key]  # type: ignore[index]
+                place, index = Place.WEIGHT, self.constants[key]
             else:
                 place, index = Place.ARENA, offsets[key]
             self.register_of[key] = self._register(place, index, dtype, shape, size)

@@ -13,12 +13,12 @@ Key = tuple[Value, tuple[Dim, ...]]
 class Scope:
     """One loop body. `symbols` are the loop indices it adds to those of its parents."""
 
-    def __init__(self, parent: Scope | None, symbols: frozenset[str], counter: list[int] | None = None) -> None:
+    def __init__(self, parent: Scope | None, symbols: frozenset[str]) -> None:
         self.parent = parent
         self.symbols = symbols
         self.statements: list[Stmt] = []
         self.known: dict[Key, Expr] = {}
-        self._counter = parent._counter if parent else (counter or [0])
+        self._counter: list[int] = parent._counter if parent else [0]
 
     def fresh(self) -> str:
         """A name for a scalar value, unique in the kernel."""
