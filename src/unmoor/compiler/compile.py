@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from unmoor.compiler.pipeline import TYPED, Stage, first_passes, run_passes
 from unmoor.emit import Emitted, emit
 from unmoor.fusion import fuse
-from unmoor.ir.graph import Graph, Value
+from unmoor.ir.graph import Graph, Value, tensor_type
 from unmoor.ir.recording import ExampleTensor, Recording
 from unmoor.ir.signature import Signature, TensorSpec
-from unmoor.ir.types import TensorType
 from unmoor.kernels import lower
 from unmoor.options import Options
 from unmoor.specialise import specialise
@@ -37,15 +36,10 @@ def compile_recording(recording: Recording, example: tuple[ExampleTensor, ...], 
     grouped = fuse(typed)
     calls = {n: lower(n) for n in grouped.nodes if n.op.startswith("fusion::")}
     outputs = tuple(
-        TensorSpec(f"output{k}" if len(grouped.outputs) > 1 else "output", _type(v))
+        TensorSpec(f"output{k}" if len(grouped.outputs) > 1 else "output", tensor_type(v))
         for k, v in enumerate(grouped.outputs)
         if isinstance(v, Value)
     )
     signature = Signature(special.inputs, outputs, recording.arguments, recording.result, typed.relations)
     emitted = emit(grouped, calls, signature)
     return Compiled(signature, (("specialise", special.graph), *stages), grouped, emitted)
-
-
-def _type(value: Value) -> TensorType:
-    assert isinstance(value.type, TensorType)
-    return value.type

@@ -11,11 +11,10 @@ from unmoor.emit.registers import IntRegisters, symbol_places
 from unmoor.errors import Unsupported
 from unmoor.ir.call import KernelCall
 from unmoor.ir.dim import Dim, const
-from unmoor.ir.graph import Constant, Graph, Node, Source, Value
+from unmoor.ir.graph import Constant, Graph, Node, Source, Value, tensor_type
 from unmoor.ir.kernel import Kernel
 from unmoor.ir.program import Check, CheckOp, Instruction, Message, Opcode, Place, Program, TensorRegister
 from unmoor.ir.signature import Signature
-from unmoor.ir.types import TensorType
 
 CHECKS = {"==": CheckOp.EQ, "!=": CheckOp.NE, "<=": CheckOp.LE, "<": CheckOp.LT}
 
@@ -37,7 +36,7 @@ def emit(graph: Graph, calls: Mapping[Node, KernelCall], signature: Signature) -
 class _Emission:
     def __init__(self, graph: Graph, calls: Mapping[Node, KernelCall], signature: Signature) -> None:
         self.graph, self.calls, self.signature = graph, calls, signature
-        self.ints = IntRegisters(symbol_places([_type(v).shape for v in graph.inputs]))
+        self.ints = IntRegisters(symbol_places([tensor_type(v).shape for v in graph.inputs]))
         self.roots: dict[Value, Value] = {}  # names of memory -> the value that owns it
         self.steps: list[Node] = []
         for node in graph.nodes:
@@ -59,7 +58,7 @@ class _Emission:
 
     def _storage(self) -> dict[Value, Dim]:
         """Elements that each value really takes: panels are padded."""
-        sizes = {v: _type(v).numel for v in self.graph.inputs}
+        sizes = {v: tensor_type(v).numel for v in self.graph.inputs}
         for call in self.calls.values():
             for value, size in zip(call.operands, call.sizes, strict=True):
                 if value is not None:
@@ -74,12 +73,12 @@ class _Emission:
 
     def _place_inputs_and_outputs(self) -> None:
         for k, value in enumerate(self.graph.inputs):
-            type_ = _type(value)
+            type_ = tensor_type(value)
             self.register_of[value] = self._register(Place.INPUT, k, type_.dtype, type_.shape, type_.numel)
         for k, output in enumerate(self.graph.outputs):
             if not isinstance(output, Value):
                 raise Unsupported(f"output {k} is the number {output}: return a tensor instead")
-            value, type_ = output, _type(output)
+            value, type_ = output, tensor_type(output)
             register = self._register(Place.OUTPUT, k, type_.dtype, type_.shape, type_.numel)
             root = self.root(value)
             if root in self.register_of or root in self.constants:
@@ -137,7 +136,7 @@ class _Emission:
             else:
                 root = self.root(value)
                 size = self.storage[root]
-                registers.append(self._operand(root, buffer.dtype, _type(root).shape, size, offsets))
+                registers.append(self._operand(root, buffer.dtype, tensor_type(root).shape, size, offsets))
         return Instruction(
             Opcode.CALL,
             kernel=self.kernels.setdefault(call.kernel, len(self.kernels)),
@@ -152,7 +151,7 @@ class _Emission:
         assert isinstance(condition, Value) and isinstance(text, str)
         register = self.register_of.get(self.root(condition))
         if register is None:  # a constant condition
-            type_ = _type(condition)
+            type_ = tensor_type(condition)
             register = self._operand(self.root(condition), type_.dtype, type_.shape, type_.numel, {})
         return Instruction(
             Opcode.GUARD,
@@ -163,7 +162,7 @@ class _Emission:
         )
 
     def _copy(self, output: int, value: Value) -> Instruction:
-        root, type_ = self.root(value), _type(value)
+        root, type_ = self.root(value), tensor_type(value)
         own = self.register_of.get(root)
         place, index = (
             (self.tensors[own].place, self.tensors[own].index)
@@ -212,8 +211,3 @@ class _Emission:
             traffic=traffic_register,
         )
         return Emitted(program, tuple(self.kernels), self.graph.constants)
-
-
-def _type(value: Value) -> TensorType:
-    assert isinstance(value.type, TensorType)
-    return value.type

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from unmoor.fusion.nodes import Flow, is_inline, kind_of
 from unmoor.fusion.space import Space
-from unmoor.ir.graph import Node, Value
+from unmoor.ir.graph import Node, Value, tensor_type
 from unmoor.ir.op import Kind
-from unmoor.ops.access import Index, broadcast_index, tensor_type, through_view
+from unmoor.ops.access import Index, broadcast_index, through_view
 
 
 @dataclass(eq=False)

@@ -14,10 +14,10 @@ import numpy as np
 
 from unmoor.fusion.nodes import PACK, is_inline
 from unmoor.ir.dim import Call, Dim, const, sym
-from unmoor.ir.graph import Arg, Constant, Graph, Names, Node, Value, names_of, values_of
+from unmoor.ir.graph import Arg, Constant, Graph, Names, Node, Value, names_of, tensor_type, values_of
 from unmoor.ir.types import TensorType
 from unmoor.ops import evaluate
-from unmoor.ops.access import Index, linear, tensor_type, through_view
+from unmoor.ops.access import Index, linear, through_view
 
 RESHAPE = "prim::reshape"
 SMALL_RIGHT = 64 * 64  # elements of a right operand that is read in place: packing would cost more than it saves

@@ -43,7 +43,7 @@ import numpy as np
 
 from unmoor.dtypes import DType
 from unmoor.ir.dim import Dim
-from unmoor.ir.types import TENSOR, Type
+from unmoor.ir.types import TENSOR, TensorType, Type
 
 
 @dataclass(frozen=True)
@@ -163,6 +163,12 @@ class Graph:
     @property
     def constant_of(self) -> dict[Value, Constant]:
         return {c.value: c for c in self.constants}
+
+
+def tensor_type(value: Value) -> TensorType:
+    """The type of a tensor in a typed graph; AssertionError for an untyped value."""
+    assert isinstance(value.type, TensorType), f"%{value.name} is no typed tensor"
+    return value.type
 
 
 def walk_nodes(nodes: tuple[Node, ...]) -> Iterator[Node]:

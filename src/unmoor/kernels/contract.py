@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from unmoor.ir.dim import Dim, product, sym
-from unmoor.ir.graph import Node, Value
+from unmoor.ir.graph import Node, Value, tensor_type
 from unmoor.ir.kernel import Contract, Loop, Panels, Store
 from unmoor.ir.op import Kind
 from unmoor.ir.scalar import Expr, Load, Ref
-from unmoor.kernels.elements import Elements
+from unmoor.kernels.elements import Elements, nothing_special
 from unmoor.kernels.nest import Nest
 from unmoor.kernels.scope import Scope
 from unmoor.ops import TABLE
-from unmoor.ops.access import Index, broadcast_index, linear, tensor_type
+from unmoor.ops.access import Index, broadcast_index, linear
 
 PACKED = "prim::matmul_panels"
 
@@ -76,12 +76,8 @@ def lower_pack(node: Node, buffers: dict[Value, str]) -> Loop:
     assert isinstance(result, Value)
     pack = block.nodes[-1]
     axes, point = loop_axes(tensor_type(result).shape)
-    elements = Elements(block, buffers, dict(axes), _nothing_special)
+    elements = Elements(block, buffers, dict(axes), nothing_special)
     nest = Nest(axes)
     value = elements.at(pack.inputs[0], point, nest.inner)
     nest.inner.statements.append(Store(buffers[result], linear(point, tensor_type(result).shape), value))
     return nest.close()
-
-
-def _nothing_special(node: Node, index: Index, scope: Scope) -> Expr:
-    raise AssertionError(f"{node.op} has no place in a packing or joining group")

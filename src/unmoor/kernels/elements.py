@@ -7,14 +7,19 @@ from collections.abc import Callable, Mapping
 
 from unmoor.dtypes import DType, bool_
 from unmoor.ir.dim import Dim
-from unmoor.ir.graph import Arg, Block, Node, Value
+from unmoor.ir.graph import Arg, Block, Node, Value, tensor_type
 from unmoor.ir.op import Kind
 from unmoor.ir.scalar import Expr, IndexValue, Load, Number, cast
 from unmoor.kernels.scope import Scope
 from unmoor.ops import TABLE
-from unmoor.ops.access import Index, broadcast_index, linear, tensor_type, through_view
+from unmoor.ops.access import Index, broadcast_index, linear, through_view
 
 ELEMENTWISE = ("Tensor", "Tensor?", "Scalar", "Scalar?")
+
+
+def nothing_special(node: Node, index: Index, scope: Scope) -> Expr:
+    """For groups whose values are all made element by element."""
+    raise AssertionError(f"{node.op} has no place in this group")
 
 
 class Elements:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from unmoor.ir.dim import const, sym
-from unmoor.ir.graph import Node, Value
+from unmoor.ir.graph import Node, Value, tensor_type
 from unmoor.ir.kernel import Loop, Store
-from unmoor.ir.scalar import Expr
-from unmoor.kernels.elements import Elements
+from unmoor.kernels.elements import Elements, nothing_special
 from unmoor.kernels.nest import Nest, close_inside, loop_inside
-from unmoor.kernels.scope import Scope
-from unmoor.ops.access import ZERO, Index, linear, tensor_type
+from unmoor.ops.access import ZERO, Index, linear
 
 
 def lower_join(node: Node, buffers: dict[Value, str]) -> Loop:
@@ -39,12 +37,8 @@ def lower_join(node: Node, buffers: dict[Value, str]) -> Loop:
         )
         place = tuple(i + start if a == axis else i for a, i in enumerate(point))
         scopes, inner = loop_inside(nest.inner, axes)
-        value = Elements(block, buffers, extents, _nothing_special).at(tensor, point, inner)
+        value = Elements(block, buffers, extents, nothing_special).at(tensor, point, inner)
         inner.statements.append(Store(buffers[cat.output], linear(place, shape), value))
         close_inside(nest.inner, axes, scopes)
         start = start + part[axis]
     return nest.close()
-
-
-def _nothing_special(node: Node, index: Index, scope: Scope) -> Expr:
-    raise AssertionError(f"{node.op} has no place in a joining group")

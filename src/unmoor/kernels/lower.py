@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from unmoor.ir.call import KernelCall
 from unmoor.ir.dim import Dim, const, product, sym
-from unmoor.ir.graph import Node, Value
+from unmoor.ir.graph import Node, Value, tensor_type
 from unmoor.ir.kernel import Buffer, Kernel
 from unmoor.ir.op import Kind
 from unmoor.kernels.canonical import canonical
@@ -13,7 +13,6 @@ from unmoor.kernels.contract import PACKED, ContractLowering, lower_pack, panels
 from unmoor.kernels.join import lower_join
 from unmoor.kernels.map_row import RowLowering
 from unmoor.ops import TABLE
-from unmoor.ops.access import tensor_type
 
 
 def lower(node: Node) -> KernelCall:

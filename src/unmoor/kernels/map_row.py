@@ -6,7 +6,7 @@ from functools import partial
 
 from unmoor.dtypes import i64
 from unmoor.ir.dim import Dim, const, product, sym
-from unmoor.ir.graph import Node, Value
+from unmoor.ir.graph import Node, Value, tensor_type
 from unmoor.ir.kernel import Buffer, Fold, Loop, Store
 from unmoor.ir.op import Kind
 from unmoor.ir.scalar import Expr, Load, Ref
@@ -15,7 +15,7 @@ from unmoor.kernels.nest import Nest, close_inside, loop_inside
 from unmoor.kernels.phases import kept_values
 from unmoor.kernels.scope import Scope
 from unmoor.ops import TABLE
-from unmoor.ops.access import ZERO, Index, linear, tensor_type
+from unmoor.ops.access import ZERO, Index, linear
 
 
 class RowLowering:

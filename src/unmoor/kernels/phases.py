@@ -6,11 +6,10 @@ passes need is either computed again in each, or written to a buffer by the firs
 
 from __future__ import annotations
 
-from unmoor.ir.graph import Block, Node, Value
+from unmoor.ir.graph import Block, Node, Value, tensor_type
 from unmoor.ir.op import Kind
 from unmoor.ir.scalar import FUNCTIONS, Apply, Expr, Number
 from unmoor.ops import TABLE
-from unmoor.ops.access import tensor_type
 
 Phase = Node | None  # a reduction, or None for the last pass
 

@@ -5,18 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from unmoor.ir.dim import Dim, const
-from unmoor.ir.graph import Node, Value
-from unmoor.ir.types import TensorType
+from unmoor.ir.graph import Node, Value, tensor_type
 from unmoor.ops import TABLE
 
 Index = tuple[Dim, ...]
 ZERO = const(0)
-
-
-def tensor_type(value: Value) -> TensorType:
-    """The type of a tensor in a typed graph."""
-    assert isinstance(value.type, TensorType), f"%{value.name} is not a typed tensor"
-    return value.type
 
 
 def through_view(node: Node, index: Index, extents: Mapping[str, Dim]) -> Index:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from unmoor.ir.dim import Dim
-from unmoor.ir.graph import Arg, Graph, Names, Node, Value, map_arg, names_of
+from unmoor.ir.graph import Arg, Graph, Names, Node, Value, map_arg, names_of, tensor_type
 from unmoor.ir.op import Kind
 from unmoor.ir.types import TensorType
 from unmoor.ops import TABLE
@@ -35,11 +35,11 @@ def _sunk(node: Node, producer: dict[Value, Node], names: Names) -> list[Node]:
     """The node, or its computation before the reshape that fed it and that reshape after."""
     if node.op not in TABLE or TABLE[node.op].kind is not Kind.MAP or len(node.outputs) != 1:
         return [node]
-    result = _type(node.output)
+    result = tensor_type(node.output)
     moved = _computed_reshape(node, producer, result.shape)
     if moved is None:
         return [node]
-    inner = _type(moved.inputs[0]).shape
+    inner = tensor_type(moved.inputs[0]).shape
     before: list[Node] = []
     replaced: dict[Value, Arg] = {}
     for value in node.inputs:
@@ -56,7 +56,7 @@ def _computed_reshape(node: Node, producer: dict[Value, Node], shape: tuple[Dim,
     """The reshape to the result's shape that feeds the node with something computed."""
     for value in node.inputs:
         source = producer.get(value)
-        if source is not None and source.op == RESHAPE and _type(value).shape == shape:
+        if source is not None and source.op == RESHAPE and tensor_type(value).shape == shape:
             inner = producer.get(source.inputs[0])
             if inner is not None and TABLE[inner.op].kind in (Kind.CONTRACT, Kind.MAP):
                 return source
@@ -72,10 +72,10 @@ def _before_reshape(
     before: list[Node],
 ) -> Value | None:
     """What stands for an operand where the work is done in shape `inner`; None where nothing can."""
-    type_ = _type(value)
+    type_ = tensor_type(value)
     source = producer.get(value)
     if type_.shape == outer:
-        if source is not None and source.op == RESHAPE and _type(source.inputs[0]).shape == inner:
+        if source is not None and source.op == RESHAPE and tensor_type(source.inputs[0]).shape == inner:
             return source.inputs[0]
         made = Value(names.fresh(value.name), TensorType(type_.dtype, inner))
         before.append(Node(RESHAPE, (value, inner), (made,)))
@@ -86,8 +86,3 @@ def _before_reshape(
     if type_.rank <= kept:
         return value
     return None
-
-
-def _type(value: Value) -> TensorType:
-    assert isinstance(value.type, TensorType)
-    return value.type
