@@ -1,0 +1,1 @@
+"""Derivations of files from tables, one module per kind of file."""
