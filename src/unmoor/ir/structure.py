@@ -1,0 +1,75 @@
+"""Structures as JSON text: how the file and every host language write nested arguments and results.
+
+A tensor is {"tensor": 0}, a tuple {"tuple": [...]}, a list {"list": [...]}, a dict {"dict": [["key", ...], ...]}, with
+"type" beside it where it was a dataclass or named tuple; a float that JSON cannot say is {"float": "nan"}. Other
+leaves stand for themselves.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+from unmoor.ir.signature import Leaf, Mapping, Sequence, Structure
+
+MAX_DEPTH = 100
+
+
+def print_structure(structure: Structure) -> str:
+    """The structure as one line of ASCII JSON."""
+    return json.dumps(_plain(structure), separators=(",", ":"), allow_nan=False)
+
+
+def parse_structure(text: str) -> Structure:
+    """The structure that `print_structure` wrote. ValueError says what is wrong with any other text."""
+    return _structure(json.loads(text), 0)
+
+
+def leaf_count(structure: Structure) -> int:
+    """How many tensors a structure holds."""
+    if isinstance(structure, Leaf):
+        return 1
+    if isinstance(structure, (Sequence, Mapping)):
+        return sum(map(leaf_count, structure.items))
+    return 0
+
+
+def _plain(structure: Structure) -> Any:
+    if isinstance(structure, Leaf):
+        return {"tensor": structure.index}
+    if isinstance(structure, Sequence):
+        return {structure.kind: [_plain(i) for i in structure.items]}
+    if isinstance(structure, Mapping):
+        pairs = [[k, _plain(i)] for k, i in zip(structure.keys, structure.items, strict=True)]
+        return {"dict": pairs, "type": structure.type_name} if structure.type_name else {"dict": pairs}
+    if isinstance(structure, float) and not math.isfinite(structure):
+        return {"float": repr(structure)}
+    return structure
+
+
+def _structure(plain: Any, depth: int) -> Structure:
+    if depth > MAX_DEPTH:
+        raise ValueError(f"nested more than {MAX_DEPTH} deep")
+    if plain is None or isinstance(plain, (bool, int, float, str)):
+        return plain
+    if isinstance(plain, dict):
+        match plain:
+            case {"tensor": int(index)} if len(plain) == 1 and type(index) is int and index >= 0:
+                return Leaf(index)
+            case {"float": ("nan" | "inf" | "-inf") as name} if len(plain) == 1:
+                return float(name)
+            case {"tuple": list(items)} if len(plain) == 1:
+                return Sequence("tuple", tuple(_structure(i, depth + 1) for i in items))
+            case {"list": list(items)} if len(plain) == 1:
+                return Sequence("list", tuple(_structure(i, depth + 1) for i in items))
+            case {"dict": list(pairs)} if plain.keys() <= {"dict", "type"} and all(map(_is_pair, pairs)):
+                type_name = plain.get("type", "")
+                if isinstance(type_name, str):
+                    items = tuple(_structure(i, depth + 1) for _, i in pairs)
+                    return Mapping(tuple(k for k, _ in pairs), items, type_name)
+    raise ValueError(f"no structure: {str(plain)[:80]}")
+
+
+def _is_pair(pair: Any) -> bool:
+    return isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], str)
