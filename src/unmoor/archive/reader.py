@@ -75,6 +75,8 @@ class _Decoder:
             if len(set(names)) != len(names):
                 raise ArchiveError(f"the file is damaged: two {what} have the same name")
         for method in methods:
+            if len({(p.signature.arguments, p.signature.result) for p in method.programs}) > 1:
+                raise ArchiveError(f"the file is damaged: the programs of {method.name} differ in their structures")
             for number, program in enumerate(method.programs):
                 check_program(program, kernels, weights, f"method {method.name}, program {number}")
         return Image(methods, kernels, weights, self._code(kernels))

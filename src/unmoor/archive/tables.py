@@ -43,9 +43,11 @@ class Tables:
         for section in layout.SECTIONS:
             if section.row is not None and not section.detail:
                 self._rows[section.name] = _decode(section, container.section(section.name))
+        self._used = dict.fromkeys(self._rows, 0)
         for section in layout.SECTIONS:
             if section.name in self._rows:
                 self._check(section)
+        self._check_runs()
         self._strings = self._decode_strings(bytes(container.section("string_bytes")))
 
     def __getitem__(self, section: str) -> list[Record]:
@@ -72,13 +74,22 @@ class Tables:
                 elif f.of in ENUMS:
                     sound = value in ENUMS[f.of]
                 elif f.count:
-                    sound = value + getattr(record, f.count) <= limit
+                    count = getattr(record, f.count)
+                    sound = value + count <= limit
+                    self._used[f.of] += count
                 else:
                     sound = value < limit
                 if not sound:
                     raise ArchiveError(
                         f"the file is damaged: {section.name}[{number}].{f.name} = {value} is out of range"
                     )
+
+    def _check_runs(self) -> None:
+        """Every row of a table that is used in runs is used once, so that decoding takes time and memory like the file."""
+        in_runs = {f.of for s in layout.SECTIONS if s.row for f in s.row.fields if f.count}
+        for name in sorted(in_runs):
+            if self._used[name] != len(self._rows[name]):
+                raise ArchiveError(f"the file is damaged: the runs into {name} do not add up to its rows")
 
     def _decode_strings(self, raw: bytes) -> list[str]:
         strings, end = [], 0

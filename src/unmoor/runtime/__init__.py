@@ -1,1 +1,33 @@
-"""runtime"""
+"""The native runtime in Python: opens files and runs them. Needs NumPy, and nothing else."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from unmoor.runtime.model import Method, MethodInfo, Model, ModelInfo, OnMiss
+
+__all__ = ["Method", "MethodInfo", "Model", "ModelInfo", "open"]
+
+
+def open(
+    source: str | os.PathLike[str] | bytes | bytearray | memoryview,
+    *,
+    trust: bool | str = False,
+    weights: Any = None,
+    method: str | None = None,
+    on_miss: OnMiss | None = None,
+    outputs: str = "inputs",
+) -> Model:
+    """Opens a file: a path, or its bytes.
+
+    trust    may its machine code run? False, True, or the digest that the file must have
+    weights  the buffer with the weights section, where that is kept apart from the file
+    method   which method calling the model calls; by default `forward`, else the first
+    on_miss  called with (args, kwargs) instead of raising SignatureError where no signature fits
+    outputs  "inputs": torch tensors out where a torch tensor came in, else NumPy arrays; or "torch" or "numpy"
+
+    Raises ArchiveError for a file that is not sound, NotTrusted for another digest than `trust`, OSError where it
+    cannot be read. Without trust the file can be looked at; a call raises NotTrusted.
+    """
+    return Model(source, trust, weights, method, on_miss, outputs)

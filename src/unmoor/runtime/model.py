@@ -1,0 +1,194 @@
+"""Models: opened files as Python callables."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from unmoor.errors import SignatureError, UnmoorError
+from unmoor.ir.signature import Leaf, Mapping, Sequence, Structure
+from unmoor.ir.structure import parse_structure
+from unmoor.runtime import _native
+from unmoor.runtime.status import Status, error_of
+from unmoor.runtime.structures import flatten, rebuild
+from unmoor.runtime.tensors import readable
+
+OnMiss = Callable[[tuple[Any, ...], dict[str, Any]], Any]
+RETURNS_TUPLE, RETURNS_TENSOR, RETURNS_STRUCTURE = range(3)
+OUTPUTS_AS = {"inputs": 0, "torch": 1, "numpy": 2}
+
+
+@dataclass(frozen=True)
+class MethodInfo:
+    """A method of a file: its name, its signatures for people, and what its trace froze."""
+
+    name: str
+    signatures: tuple[str, ...]
+    assumptions: str
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What a file is and what runs here. `engine` says which machine code runs, or why none does."""
+
+    digest: str
+    engine: str
+    methods: tuple[MethodInfo, ...]
+
+    def __str__(self) -> str:
+        lines = [f"digest  {self.digest}", f"engine  {self.engine}"]
+        for method in self.methods:
+            lines += [f"method  {method.name}", *(f"  {s}" for s in method.signatures)]
+        return "\n".join(lines)
+
+
+class Method(_native.Function):
+    """An entry point as a callable: torch tensors or NumPy arrays in, the same kind out."""
+
+    def __init__(
+        self,
+        model: _native.Model,
+        number: int,
+        info: MethodInfo,
+        arguments: Structure,
+        result: Structure,
+        outputs: int,
+        on_miss: OnMiss | None,
+        outputs_as: str,
+    ) -> None:
+        self.info_of_method = info
+        self.arguments, self.result = arguments, result
+        self._on_miss = on_miss
+        flat = bool(info.signatures) and _is_flat(arguments)
+        returns = _returns(result, outputs)
+        self._names = _parameter_names(arguments, info.signatures)
+        self.bind(model, number, self._slow, self._rebuild, flat, returns, OUTPUTS_AS[outputs_as], outputs)
+
+    @property
+    def signatures(self) -> tuple[str, ...]:
+        """The signatures that the file holds for this method."""
+        return self.info_of_method.signatures
+
+    def _rebuild(self, outputs: tuple[Any, ...]) -> Any:
+        return rebuild(self.result, outputs)
+
+    def _slow(self, args: tuple[Any, ...], kwargs: dict[str, Any], status: int, message: str) -> Any:
+        """What the fast path does not do: structures, copies, and saying what went wrong."""
+        if not self.signatures:
+            return self._missed(args, kwargs, f"the method {self.info_of_method.name} holds no signature")
+        result: Any = message
+        if status == Status.NOT_RUN:
+            tensors = flatten(self.arguments, args, kwargs, self._names)
+            status, result = self.run(*tensors)
+            if status == Status.NOT_RUN:
+                names = self._leaf_names(len(tensors))
+                status, result = self.run(*(readable(t, n) for t, n in zip(tensors, names, strict=True)))
+        if status == Status.OK:
+            return result
+        if status == Status.NOT_RUN:
+            raise UnmoorError("the arguments cannot be read as tensors of this machine")
+        if status == Status.WRONG_INPUT:
+            return self._missed(args, kwargs, result)
+        raise error_of(status, result)
+
+    def _missed(self, args: tuple[Any, ...], kwargs: dict[str, Any], message: str) -> Any:
+        if self._on_miss is not None:
+            return self._on_miss(args, kwargs)
+        raise SignatureError(message)
+
+    def _leaf_names(self, count: int) -> list[str]:
+        """What people call the tensors of a call, in order."""
+        found = _spec_names(self.signatures[0])
+        return found if len(found) == count else [f"tensor {k}" for k in range(count)]
+
+
+class Model(Method):
+    """An opened file. Calling it calls its method `forward`, or its first; each method is in `methods`."""
+
+    def __init__(
+        self,
+        source: str | os.PathLike[str] | bytes | bytearray | memoryview,
+        trust: bool | str,
+        weights: Any,
+        method: str | None,
+        on_miss: OnMiss | None,
+        outputs_as: str,
+    ) -> None:
+        self._handle = _open(source, trust, weights)
+        described = self._handle.methods()
+        made: dict[str, tuple[Any, ...]] = {}
+        for number, (name, assumptions, signatures) in enumerate(described):
+            info = MethodInfo(name, tuple(s[0] for s in signatures), assumptions)
+            _, arguments, result, _, outputs = signatures[0] if signatures else ("", "null", "null", 0, 0)
+            parsed = (parse_structure(arguments), parse_structure(result))
+            made[name] = (self._handle, number, info, *parsed, outputs, on_miss, outputs_as)
+        chosen = method or ("forward" if "forward" in made or not made else next(iter(made)))
+        if chosen not in made:
+            raise SignatureError(f"the file has no method {chosen}; it has {', '.join(made) or 'none'}")
+        super().__init__(*made[chosen])
+        self.methods: dict[str, Method] = {n: Method(*parts) for n, parts in made.items()}
+
+    @property
+    def digest(self) -> str:
+        """The file's digest, "sha256:...": what `trust` takes."""
+        return self._handle.digest
+
+    @property
+    def engine(self) -> str:
+        """What a call runs: "native x86-64-v4", or why there is no native code."""
+        return self._handle.engine
+
+    def info(self) -> ModelInfo:
+        """What the file holds."""
+        return ModelInfo(self.digest, self.engine, tuple(m.info_of_method for m in self.methods.values()))
+
+    def __getattr__(self, name: str) -> Method:
+        methods: dict[str, Method] = self.__dict__.get("methods", {})
+        if name in methods:
+            return methods[name]
+        raise AttributeError(f"the model has no method or attribute {name}; its methods are {', '.join(methods)}")
+
+
+def _open(source: Any, trust: bool | str, weights: Any) -> _native.Model:
+    path = os.fspath(source) if isinstance(source, os.PathLike) else source
+    digest = trust if isinstance(trust, str) else None
+    try:
+        return _native.Model(path, weights, 2 if digest is not None else int(trust), digest)
+    except RuntimeError as error:
+        if len(error.args) == 2 and isinstance(error.args[0], int):
+            raise error_of(*error.args) from None
+        raise
+
+
+def _is_flat(arguments: Structure) -> bool:
+    """Whether a call's positional arguments are its tensors, in order, and there are no others."""
+    match arguments:
+        case Sequence(_, (Sequence(_, items), Mapping((), _))):
+            return items == tuple(Leaf(k) for k in range(len(items)))
+    return False
+
+
+def _returns(result: Structure, outputs: int) -> int:
+    if result == Leaf(0) and outputs == 1:
+        return RETURNS_TENSOR
+    if result == Sequence("tuple", tuple(Leaf(k) for k in range(outputs))):
+        return RETURNS_TUPLE
+    return RETURNS_STRUCTURE
+
+
+def _spec_names(signature: str) -> list[str]:
+    """The names of the inputs in a signature's text, `(x: f32[s0, 3], b: i64[]) -> (...)`."""
+    inputs = signature[1 : signature.index(") -> (")] if ") -> (" in signature else ""
+    return re.findall(r"(?:^|\], )(.*?): \w+\[", inputs)
+
+
+def _parameter_names(arguments: Structure, signatures: tuple[str, ...]) -> tuple[str, ...]:
+    """The names of the positional parameters that are tensors; "" for others."""
+    if not isinstance(arguments, Sequence) or not signatures:
+        return ()
+    positional, names = arguments.items[0], _spec_names(signatures[0])
+    assert isinstance(positional, Sequence)
+    return tuple(names[i.index] if isinstance(i, Leaf) and i.index < len(names) else "" for i in positional.items)

@@ -1,0 +1,51 @@
+"""Arguments as tensors that the native runtime can read: copies where their memory cannot be read as it is."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+
+from unmoor.errors import SignatureError
+
+
+def readable(value: Any, name: str) -> Any:
+    """A plain contiguous CPU tensor or array of the same elements. SignatureError says why there is none."""
+    if isinstance(value, np.ndarray):
+        return np.array(value, value.dtype.newbyteorder("="), order="C", subok=False)
+    if isinstance(value, np.generic):
+        return np.asarray(value)
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(value, torch.Tensor):
+        return _readable_torch(torch, value, name)
+    if isinstance(value, (bool, int, float)):
+        way_out = "torch.tensor(...)" if torch is not None else "numpy.asarray(..., dtype)"
+        raise SignatureError(f"{name} is the number {value!r}; the program takes a tensor there: pass {way_out}")
+    raise SignatureError(f"{name} is a {type(value).__name__}; pass a NumPy array or a torch tensor")
+
+
+def _readable_torch(torch: Any, value: Any, name: str) -> Any:
+    if torch._C._len_torch_dispatch_stack() > 0:
+        raise SignatureError(
+            "the model is called while a torch dispatch mode is active (a trace, for instance), "
+            "which would not see what it does: call it outside"
+        )
+    if value.requires_grad and torch.is_grad_enabled():
+        raise SignatureError(
+            f"{name} requires grad, and gradients are on: the result would be cut off from them silently. "
+            f"Call under torch.no_grad(), or pass {name}.detach()"
+        )
+    if value.device.type != "cpu":
+        raise SignatureError(f"{name} is on the device {value.device}; pass {name}.cpu()")
+    if value.layout is not torch.strided:
+        raise SignatureError(f"{name} has the layout {value.layout}; pass {name}.to_dense()")
+    if type(value) is not torch.Tensor and type(value) is not torch.nn.Parameter:
+        raise SignatureError(
+            f"{name} is a {type(value).__name__}, a subclass of torch.Tensor with a meaning of its own; "
+            f"pass {name}.as_subclass(torch.Tensor) if its elements are all that counts"
+        )
+    if value.dtype.is_complex or value.is_quantized:
+        raise SignatureError(f"{name} has the dtype {value.dtype}, which Unmoor does not support")
+    with torch.no_grad():
+        return value.detach().resolve_neg().contiguous()
