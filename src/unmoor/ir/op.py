@@ -108,7 +108,7 @@ class Op:
     """Everything Unmoor knows about an op. Exactly one of lower, decompose, builtin is given.
 
     name        the graph's word, `aten::add`
-    infer       type rule: (facts, *args) -> TensorType or a tuple of them; args follow the schema,
+    infer       type rule (None for a composite: the type of what it is taken apart into): (facts, *args) -> TensorType or a tuple of them; args follow the schema,
                 tensors given as their TensorType, sizes as int or Dim
     reference   NumPy meaning: (*args) -> ndarray or a tuple of them, slow and obvious
     overloads   the torch overloads that record as this op, "add.Tensor"; the names of their schemas'
@@ -132,7 +132,7 @@ class Op:
     name: str
     schema: Schema
     kind: Kind
-    infer: Callable[..., Any]
+    infer: Callable[..., Any] | None
     reference: Callable[..., Any]
     overloads: tuple[str, ...]
     samples: Callable[..., Sequence[Sample]]

@@ -1,1 +1,39 @@
-"""ops"""
+"""The op table: everything Unmoor knows about each op, declared once.
+
+TABLE      ops by name, "aten::add"
+OVERLOADS  ops by torch overload, "add.Tensor"
+evaluate   one op's eager meaning on NumPy arrays
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from unmoor.ir.op import Op
+from unmoor.ops.comparison import COMPARISON
+from unmoor.ops.composite import COMPOSITE
+from unmoor.ops.contraction import CONTRACTION
+from unmoor.ops.creation import CREATION
+from unmoor.ops.elementwise import ARITHMETIC
+from unmoor.ops.evaluation import evaluate_op
+from unmoor.ops.reduction import REDUCTION
+from unmoor.ops.transcendental import TRANSCENDENTAL
+from unmoor.ops.view import VIEW
+
+FAMILIES: dict[str, list[Op]] = {
+    "arithmetic": ARITHMETIC,
+    "comparison": COMPARISON,
+    "transcendental": TRANSCENDENTAL,
+    "reduction": REDUCTION,
+    "view": VIEW,
+    "contraction": CONTRACTION,
+    "creation": CREATION,
+    "composite": COMPOSITE,
+}
+TABLE: dict[str, Op] = {op.name: op for family in FAMILIES.values() for op in family}
+OVERLOADS: dict[str, Op] = {overload: op for op in TABLE.values() for overload in op.overloads}
+
+
+def evaluate(name: str, args: tuple[Any, ...]) -> Any:
+    """The result of one op on NumPy arrays and numbers, as eager PyTorch would compute it; a tuple for several."""
+    return evaluate_op(TABLE[name], args)

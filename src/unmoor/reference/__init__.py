@@ -1,1 +1,6 @@
-"""reference"""
+"""Slow, obvious interpreters of every level: the meaning that compiled code is held against."""
+
+from unmoor.reference.graph import run_graph
+from unmoor.reference.kernel import run_kernel
+
+__all__ = ["run_graph", "run_kernel"]

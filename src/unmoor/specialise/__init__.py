@@ -1,1 +1,5 @@
-"""specialise"""
+"""Specialisation: a recorded graph becomes a typed one for one signature."""
+
+from unmoor.specialise.specialise import Specialised, specialise
+
+__all__ = ["Specialised", "specialise"]

@@ -1,0 +1,238 @@
+"""Ops that make tensors from sizes and numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from unmoor.dtypes import DEFAULT_FLOAT, DType, bool_, f32, i64
+from unmoor.errors import SignatureError
+from unmoor.ir.dim import Dim, dim
+from unmoor.ir.op import Builder, Kind, Op, Sample
+from unmoor.ir.scalar import IndexValue, Number
+from unmoor.ir.types import TensorType
+from unmoor.ops.family import EVERY, EXACT, FLOATS, composite, number_type
+from unmoor.ops.samples import Ints, Rand
+from unmoor.ops.schema import parse_schema
+
+IOTA = Op(
+    "prim::iota",
+    parse_schema("(int length) -> Tensor"),
+    Kind.CREATE,
+    lambda facts, n: TensorType(i64, (dim(n),)),
+    lambda n: np.arange(n, dtype=np.int64),
+    (),
+    lambda d: [Sample((5,))],
+    EXACT,
+    lower=lambda index, type_, n: IndexValue(index[0]),
+    dtypes=("i64",),
+    doc="0, 1, ..., length-1 as i64.",
+)
+FULL = Op(
+    "prim::full",
+    parse_schema("(int[] shape, Scalar value, dtype dtype) -> Tensor"),
+    Kind.CREATE,
+    lambda facts, shape, value, dtype: TensorType(dtype, tuple(dim(d) for d in shape)),
+    lambda shape, value, dtype: np.full(shape, value, dtype.numpy),
+    (),
+    lambda d: [Sample(((2, 3), 1.5, f32))],
+    EXACT,
+    lower=lambda index, type_, shape, value, dtype: (
+        IndexValue(value) if isinstance(value, Dim) else Number(dtype, value)
+    ),
+    dtypes=("f32",),
+)
+
+
+def _default(dtype: DType | None, *values: Any) -> DType:
+    """The dtype that PyTorch gives a tensor made of such Python numbers."""
+    if dtype is not None:
+        return dtype
+    return DEFAULT_FLOAT if any(isinstance(v, float) for v in values) else i64
+
+
+def _full(b: Builder, shape: Any, value: Any, dtype: DType) -> Any:
+    if isinstance(value, Dim) and not value.is_const and dtype is not i64:
+        return b.emit("prim::cast", b.emit("prim::full", tuple(shape), value, i64), dtype)
+    plain = value.value if isinstance(value, Dim) and value.is_const else value
+    return b.emit("prim::full", tuple(shape), plain, dtype)
+
+
+def arange(b: Builder, start: Any, end: Any, step: Any, dtype: DType | None) -> Any:
+    """start, start + step, ... below end; sizes may be symbolic, float bounds must be constants."""
+    target = _default(dtype, start, end, step)
+    if any(isinstance(v, float) for v in (start, end, step)):
+        values = [float(v) if not isinstance(v, Dim) else float(b.facts.int_of(v)) for v in (start, end, step)]
+        length: Any = int(np.ceil((values[1] - values[0]) / values[2]))
+    else:
+        stride = b.facts.int_of(step)
+        if stride == 0:
+            raise SignatureError("arange needs a step that is not 0")
+        span = dim(end) - start if stride > 0 else dim(start) - end
+        if not b.facts.at_most(0, span):
+            raise SignatureError("arange's bounds and step do not fit together")
+        length = (span + (abs(stride) - 1)) // abs(stride)
+    index = b.emit("prim::iota", length)
+    wide = DEFAULT_FLOAT if target is f32 else target
+    made = index if target is i64 else b.emit("prim::cast", index, wide)
+    if step != 1:
+        made = b.emit("aten::mul", made, step)
+    return made if start == 0 else b.emit("aten::add", made, start)
+
+
+def eye(b: Builder, n: Any, m: Any, dtype: DType | None) -> Any:
+    """Ones on the diagonal of an n x m matrix."""
+    rows = b.emit("prim::reshape", b.emit("prim::iota", n), (dim(n), 1))
+    columns = b.emit("prim::iota", n if m is None else m)
+    return b.emit("prim::cast", b.emit("aten::eq", rows, columns), dtype or DEFAULT_FLOAT)
+
+
+def triangle(keep: str) -> Callable[..., Any]:
+    """tril or triu: zero where the column is right (left) of the row plus a diagonal."""
+
+    def decompose(b: Builder, x: Any, diagonal: int) -> Any:
+        type_ = b.type_of(x)
+        rows = b.emit("prim::reshape", b.emit("prim::iota", type_.shape[-2]), (type_.shape[-2], 1))
+        columns = b.emit("prim::iota", type_.shape[-1])
+        inside = b.emit(keep, columns, b.emit("aten::add", rows, diagonal))
+        zero = False if type_.dtype is bool_ else 0.0 if type_.dtype.is_float else 0
+        return b.emit("aten::where", inside, x, zero)
+
+    return decompose
+
+
+def _np_arange(start: Any, end: Any, step: Any, dtype: DType | None) -> np.ndarray:
+    return np.arange(start, end, step).astype(_default(dtype, start, end, step).numpy)
+
+
+def _op(
+    name: str,
+    schema: str,
+    overloads: str,
+    decompose: Callable[..., Any],
+    reference: Callable[..., Any],
+    *samples: tuple[Any, ...],
+) -> Op:
+    return composite(
+        name,
+        schema,
+        overloads,
+        decompose,
+        reference,
+        lambda d: [Sample(s) for s in samples],
+        dtypes=("f32",),
+        tolerance=EXACT,
+    )
+
+
+def _like(name: str, value: Any) -> list[Op]:
+    """zeros, zeros_like and new_zeros for a value."""
+    return [
+        _op(
+            f"aten::{name}",
+            "(int[] size, *, dtype? dtype=None) -> Tensor",
+            "default",
+            lambda b, s, d: _full(b, s, value, d or DEFAULT_FLOAT),
+            lambda s, d: np.full(s, value, (d or DEFAULT_FLOAT).numpy),
+            ((2, 3), None),
+        ),
+        _op(
+            f"aten::{name}_like",
+            "(Tensor self, *, dtype? dtype=None) -> Tensor",
+            "default",
+            lambda b, x, d: _full(b, b.type_of(x).shape, value, d or b.type_of(x).dtype),
+            lambda x, d: np.full(x.shape, value, d.numpy if d else x.dtype),
+            (Rand(2, 3), None),
+        ),
+        _op(
+            f"aten::new_{name}",
+            "(Tensor self, int[] size, *, dtype? dtype=None) -> Tensor",
+            "default",
+            lambda b, x, s, d: _full(b, s, value, d or b.type_of(x).dtype),
+            lambda x, s, d: np.full(s, value, d.numpy if d else x.dtype),
+            (Rand(2, 3), (4,), None),
+        ),
+    ]
+
+
+CREATION: list[Op] = [
+    IOTA,
+    FULL,
+    *_like("zeros", 0),
+    *_like("ones", 1),
+    _op(
+        "aten::full",
+        "(int[] size, Scalar fill_value, *, dtype? dtype=None) -> Tensor",
+        "default",
+        lambda b, s, v, d: _full(b, s, v, d or number_type(v).dtype),
+        lambda s, v, d: np.full(s, v, (d or number_type(v).dtype).numpy),
+        ((2, 3), 1.5, None),
+        ((2,), 3, None),
+    ),
+    _op(
+        "aten::full_like",
+        "(Tensor self, Scalar fill_value, *, dtype? dtype=None) -> Tensor",
+        "default",
+        lambda b, x, v, d: _full(b, b.type_of(x).shape, v, d or b.type_of(x).dtype),
+        lambda x, v, d: np.full(x.shape, v, d.numpy if d else x.dtype),
+        (Rand(2, 3), 2, None),
+    ),
+    _op(
+        "aten::new_full",
+        "(Tensor self, int[] size, Scalar fill_value, *, dtype? dtype=None) -> Tensor",
+        "default",
+        lambda b, x, s, v, d: _full(b, s, v, d or b.type_of(x).dtype),
+        lambda x, s, v, d: np.full(s, v, d.numpy if d else x.dtype),
+        (Rand(2, 3), (4,), 2, None),
+    ),
+    _op(
+        "aten::scalar_tensor",
+        "(Scalar s, *, dtype? dtype=None) -> Tensor",
+        "default",
+        lambda b, v, d: _full(b, (), v, d or DEFAULT_FLOAT),
+        lambda v, d: np.asarray(v, (d or DEFAULT_FLOAT).numpy),
+        (2.5, None),
+    ),
+    _op(
+        "aten::arange",
+        "(Scalar start=0, Scalar end=0, Scalar step=1, *, dtype? dtype=None) -> Tensor",
+        "default start start_step",
+        arange,
+        _np_arange,
+        (0, 5, 1, None),
+        (1, 10, 3, None),
+        (0.0, 1.0, 0.25, None),
+        (5, 0, -2, None),
+    ),
+    _op(
+        "aten::eye",
+        "(int n, int? m=None, *, dtype? dtype=None) -> Tensor",
+        "default m",
+        eye,
+        lambda n, m, d: np.eye(n, m, dtype=(d or DEFAULT_FLOAT).numpy),
+        (3, None, None),
+        (2, 4, None),
+    ),
+    composite(
+        "aten::tril",
+        "(Tensor self, int diagonal=0) -> Tensor",
+        "default",
+        triangle("aten::le"),
+        np.tril,
+        lambda d: [Sample(((Rand if d in FLOATS else Ints)(4, 5), k)) for k in (0, 1, -2)],
+        dtypes=EVERY,
+        tolerance=EXACT,
+    ),
+    composite(
+        "aten::triu",
+        "(Tensor self, int diagonal=0) -> Tensor",
+        "default",
+        triangle("aten::ge"),
+        np.triu,
+        lambda d: [Sample(((Rand if d in FLOATS else Ints)(4, 5), k)) for k in (0, 1, -2)],
+        dtypes=EVERY,
+        tolerance=EXACT,
+    ),
+]

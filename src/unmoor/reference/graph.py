@@ -1,0 +1,124 @@
+"""Runs graphs, recorded, typed or grouped, node by node on NumPy arrays."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from unmoor.dtypes import BY_NUMPY
+from unmoor.errors import NotTraced, Unsupported
+from unmoor.ir.dim import Dim
+from unmoor.ir.graph import Arg, Graph, Node, Source, Value, tensor_type
+from unmoor.ir.types import TensorType
+from unmoor.ops import TABLE, evaluate
+
+NUMBER: dict[str, Any] = {
+    "add": operator.add,
+    "sub": operator.sub,
+    "mul": operator.mul,
+    "floordiv": operator.floordiv,
+    "mod": operator.mod,
+    "min": min,
+    "max": max,
+    "neg": operator.neg,
+    "div": operator.truediv,
+    "pow": operator.pow,
+    "sqrt": math.sqrt,
+    "ceil": math.ceil,
+    "floor": math.floor,
+}
+COMPARE = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "==": operator.eq,
+    "!=": operator.ne,
+}
+
+
+def run_graph(graph: Graph, inputs: Sequence[np.ndarray]) -> tuple[Any, ...]:
+    """The graph's outputs for input arrays. Raises NotTraced where a guard or a relation refuses them."""
+    env: dict[Value, Any] = {c.value: c.data for c in graph.constants}
+    sizes: dict[str, int] = {}
+    for value, array in zip(graph.inputs, inputs, strict=True):
+        env[value] = array
+        if isinstance(value.type, TensorType):
+            _bind(tensor_type(value), np.asarray(array), sizes, value.name)
+    for relation in graph.relations:
+        if not relation.holds(sizes):
+            raise NotTraced(relation.message or f"the sizes do not satisfy {relation}")
+    _run(graph.nodes, env, sizes)
+    return tuple(_resolve(o, env, sizes) for o in graph.outputs)
+
+
+def _bind(type_: TensorType, array: np.ndarray, sizes: dict[str, int], name: str) -> None:
+    if BY_NUMPY[array.dtype] is not type_.dtype or array.ndim != type_.rank:
+        raise NotTraced(f"input {name} is {array.dtype}{list(array.shape)}, not {type_}")
+    for d, n in zip(type_.shape, array.shape, strict=True):
+        if d.symbol is not None:
+            sizes.setdefault(d.symbol, n)
+    for d, n in zip(type_.shape, array.shape, strict=True):
+        if d.evaluate(sizes) != n:
+            raise NotTraced(f"input {name} has size {n} where {d} is {d.evaluate(sizes)}")
+
+
+def _resolve(arg: Arg, env: Mapping[Value, Any], sizes: Mapping[str, int]) -> Any:
+    if isinstance(arg, Value):
+        return env[arg]
+    if isinstance(arg, Dim):
+        return arg.evaluate(sizes)
+    return tuple(_resolve(a, env, sizes) for a in arg) if isinstance(arg, tuple) else arg
+
+
+def _run(nodes: tuple[Node, ...], env: dict[Value, Any], sizes: Mapping[str, int]) -> None:
+    for node in nodes:
+        args = tuple(_resolve(a, env, sizes) for a in node.args)
+        if node.op.startswith("fusion::"):
+            (block,) = node.blocks
+            env.update(zip(block.params, args, strict=True))
+            _run(block.nodes, env, sizes)
+            results: tuple[Any, ...] = tuple(_resolve(r, env, sizes) for r in block.results)
+        elif node.op in TABLE:
+            made = evaluate(node.op, args)
+            results = made if isinstance(made, tuple) else (made,)
+        else:
+            results = _structural(node, args)
+        env.update(zip(node.outputs, results, strict=True))
+
+
+def _structural(node: Node, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    name = node.op.removeprefix("prim::")
+    if name.startswith(("int_", "float_")):
+        return (NUMBER[name.partition("_")[2]](*args),)
+    match name:
+        case "size":
+            return (args[0].shape[args[1]],)
+        case "rank":
+            return (args[0].ndim,)
+        case "compare":
+            return (COMPARE[args[2]](args[0], args[1]),)
+        case "not":
+            return (not args[0],)
+        case "item":
+            return (np.asarray(args[0]).item(),)
+        case "truth":
+            return (bool(np.asarray(args[0]).item()),)
+        case "guard":
+            _refuse_unless(bool(np.asarray(args[0]).item()) is bool(args[1]), node.source, args[2])
+        case "rank_guard":
+            _refuse_unless(args[0].ndim == args[1], node.source, args[2])
+        case "dtype_guard":
+            _refuse_unless(BY_NUMPY[args[0].dtype] is args[1], node.source, args[2])
+        case _:
+            raise Unsupported(f"the reference cannot run {node.op}")
+    return ()
+
+
+def _refuse_unless(holds: bool, source: Source, message: str) -> None:
+    if not holds:
+        raise NotTraced(f"{source.file}:{source.line} {message}")

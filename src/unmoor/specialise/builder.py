@@ -1,0 +1,105 @@
+"""Emits typed nodes: applies an op's type rule, brings operands to one dtype, and takes composites apart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from unmoor.dtypes import DType
+from unmoor.errors import SignatureError, Unsupported
+from unmoor.ir.dim import Dim
+from unmoor.ir.graph import NOWHERE, Arg, Names, Node, Source, Value, tensor_type
+from unmoor.ir.op import Kind, Op
+from unmoor.ir.types import TensorType
+from unmoor.ops import TABLE
+from unmoor.ops.evaluation import OPERAND, operand_dtype
+from unmoor.ops.family import NumberType, number_type
+from unmoor.specialise.facts import ExampleFacts
+
+
+class TypedBuilder:
+    """A typed graph under construction. `source` is given to the nodes that are emitted next.
+
+    `weak` holds values that stand for Python numbers: 0-dim tensors that do not raise a tensor's dtype.
+    """
+
+    def __init__(self, facts: ExampleFacts, names: Names) -> None:
+        self.facts = facts
+        self.names = names
+        self.nodes: list[Node] = []
+        self.weak: set[Value] = set()
+        self.source: Source = NOWHERE
+        self.wanted = ""
+
+    def emit(self, op: str, *args: Arg, **kwargs: Arg) -> Value:
+        """Append an op and return its only output."""
+        (only,) = self.emit_all(op, *args, **kwargs)
+        return only
+
+    def emit_all(self, op: str, *args: Arg, **kwargs: Arg) -> tuple[Value, ...]:
+        """Append an op, its arguments completed from the schema, and return its outputs."""
+        entry = TABLE[op]
+        full = _complete(entry, args, kwargs)
+        if entry.decompose is not None:
+            made = entry.decompose(self, *full)
+            return made if isinstance(made, tuple) else (made,)
+        if entry.kind is Kind.MAP:
+            full = self._promoted(entry, full)
+        assert entry.infer is not None
+        types = entry.infer(self.facts, *(self._typed(a) for a in full))
+        return self._append(op, full, types if isinstance(types, tuple) else (types,))
+
+    def type_of(self, value: Arg) -> TensorType:
+        """The type of a value, weak where it stands for a Python number; of a number, its 0-dim type."""
+        if isinstance(value, Value):
+            type_ = tensor_type(value)
+            return NumberType(type_.dtype, ()) if value in self.weak else type_
+        return number_type(value)
+
+    def guard(self, condition: Value, expected: bool, message: str) -> None:
+        """Append a guard on a 0-dim bool tensor."""
+        self.nodes.append(Node("prim::guard", (condition, expected, message), (), self.source))
+
+    def _typed(self, arg: Any) -> Any:
+        if isinstance(arg, Value):
+            return self.type_of(arg)
+        return tuple(self._typed(a) for a in arg) if isinstance(arg, tuple) else arg
+
+    def _promoted(self, entry: Op, args: tuple[Arg, ...]) -> tuple[Arg, ...]:
+        """The arguments with elementwise operands in the compute dtype."""
+        places = [
+            k
+            for k, (p, a) in enumerate(zip(entry.schema.params, args, strict=True))
+            if p.type.rstrip("?") in OPERAND and a is not None
+        ]
+        dtype = operand_dtype(entry, [self._typed(args[k]) for k in places])
+        if dtype is None:
+            return args
+        out = list(args)
+        for k in places[1:] if entry.promote == "where" else places:
+            out[k] = self._in_dtype(args[k], dtype)
+        return tuple(out)
+
+    def _in_dtype(self, arg: Arg, dtype: DType) -> Arg:
+        if isinstance(arg, Value):
+            return arg if tensor_type(arg).dtype is dtype else self.emit("prim::cast", arg, dtype)
+        if isinstance(arg, Dim):
+            return arg.value if arg.is_const and not dtype.is_float else float(arg.value) if arg.is_const else arg
+        assert isinstance(arg, bool | int | float)
+        return float(arg) if dtype.is_float else arg
+
+    def _append(self, op: str, args: tuple[Arg, ...], types: tuple[TensorType, ...]) -> tuple[Value, ...]:
+        outputs = tuple(Value(self.names.fresh(self.wanted), TensorType(t.dtype, t.shape)) for t in types)
+        for t in types:
+            if not t.dtype.computes:
+                raise Unsupported(f"{op} gives {t.dtype.torch_name}, in which Unmoor does not compute")
+        self.nodes.append(Node(op, args, outputs, self.source))
+        return outputs
+
+
+def _complete(entry: Op, args: tuple[Arg, ...], kwargs: dict[str, Arg]) -> tuple[Arg, ...]:
+    """The arguments by position, one per parameter of the schema."""
+    params = entry.schema.params
+    if len(args) > len(params):
+        raise SignatureError(f"{entry.name} takes {len(params)} arguments, got {len(args)}")
+    rest = [kwargs.get(p.name, p.default) for p in params[len(args) :]]
+    return (*args, *rest)

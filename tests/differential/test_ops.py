@@ -1,0 +1,176 @@
+"""Every op of the table x dtype x sample: eager PyTorch against the op's reference, the typed graph and its kernels.
+
+`make op OP=softmax` runs the tests of one op.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from unmoor.dtypes import BY_NAME, BY_NUMPY, DType
+from unmoor.errors import SignatureError
+from unmoor.fusion import fuse
+from unmoor.ir.graph import Constant, Graph, Node, Value
+from unmoor.ir.op import Kind, Op
+from unmoor.ir.recording import ExampleTensor
+from unmoor.kernels import lower
+from unmoor.ops import TABLE, evaluate
+from unmoor.ops.samples import materialise
+from unmoor.reference import run_graph, run_kernel
+from unmoor.specialise import specialise
+
+CASES = [
+    pytest.param(op, dtype, number, id=f"{op.name}-{dtype}-{number}")
+    for op in TABLE.values()
+    for dtype in op.dtypes
+    for number in range(len(op.samples(dtype)))
+]
+
+
+def arguments(op: Op, dtype: str, number: int) -> tuple[Any, ...]:
+    """The sample's arguments with tensors made, completed from the schema's defaults."""
+    rng = np.random.default_rng(zlib.crc32(f"{op.name} {dtype} {number}".encode()))
+    args = materialise(op.samples(dtype)[number].args, rng, BY_NAME[dtype].numpy)
+    args = tuple(a.astype(BY_NAME[dtype].numpy) if _is_float_array(a) and BY_NAME[dtype].is_float else a for a in args)
+    return (*args, *(p.default for p in op.schema.params[len(args) :]))
+
+
+def _is_float_array(a: Any) -> bool:
+    return isinstance(a, np.ndarray) and a.dtype.kind == "f"
+
+
+def to_torch(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return torch.from_numpy(np.ascontiguousarray(value).reshape(value.shape))
+    if isinstance(value, DType):
+        return getattr(torch, value.torch_name)
+    return [to_torch(v) for v in value] if isinstance(value, tuple) else value
+
+
+def eager(op: Op, args: tuple[Any, ...]) -> tuple[np.ndarray, ...]:
+    """What PyTorch computes."""
+    tensors = [to_torch(a) for a in args]
+    if op.name == "unmoor::getitem":
+        items = tuple({"newaxis": None, "ellipsis": ..., "slice": slice(*i[1:])}[i[0]] if isinstance(i, list) else i
+                      for i in tensors[1])
+        made = tensors[0][items]
+    else:
+        overload = next(iter(op.overloads))
+        packet = getattr(torch.ops.aten, overload.partition(".")[0])
+        params = op.schema.params
+        plain = [a for a, p in zip(tensors, params, strict=True) if not p.keyword_only]
+        named = {p.name: a for a, p in zip(tensors, params, strict=True) if p.keyword_only and a is not None}
+        while plain and plain[-1] is None:
+            plain.pop()
+        made = _call(packet, plain, named, [p.name for p in params])
+    results = made if isinstance(made, tuple | list) else (made,)
+    return tuple(r.contiguous().numpy() for r in results)
+
+
+def _call(packet: Any, plain: list[Any], named: dict[str, Any], names: list[str]) -> Any:
+    """Calls the overload that fits; some take by name what ours takes by place, or lists where we take numbers."""
+    errors = []
+    for overload in packet.overloads():
+        if "out" in overload:
+            continue
+        fn = getattr(packet, overload)
+        theirs = [a.name for a in fn._schema.arguments]
+        given = {n: v for n, v in zip(names, plain, strict=False) if n in theirs}
+        given |= {n: v for n, v in named.items() if n in theirs}
+        if len(given) < sum(v is not None for v in plain):
+            continue
+        try:
+            return fn(**given)
+        except (RuntimeError, TypeError, ValueError) as error:
+            errors.append(f"{overload}: {error}"[:200])
+    raise AssertionError(f"no overload of {packet} takes {given if errors else plain}: {errors}")
+
+
+def close(op: Op, got: Any, want: np.ndarray) -> None:
+    got = np.asarray(got)
+    assert got.dtype == want.dtype and got.shape == want.shape, f"{got.dtype}{got.shape} for {want.dtype}{want.shape}"
+    name = BY_NUMPY[want.dtype].name
+    rtol, atol = op.tolerance.rtol.get(name, 0), op.tolerance.atol.get(name, 0)
+    np.testing.assert_allclose(got, want, rtol=rtol, atol=atol, equal_nan=True)
+
+
+def one_node(op: Op, args: tuple[Any, ...]) -> tuple[Graph, list[np.ndarray], tuple[ExampleTensor, ...]]:
+    """A recorded graph of the op alone, its tensors as inputs."""
+    inputs: list[Value] = []
+    arrays: list[np.ndarray] = []
+
+    def lift(value: Any) -> Any:
+        if isinstance(value, np.ndarray):
+            inputs.append(Value(f"x{len(inputs)}"))
+            arrays.append(value)
+            return inputs[-1]
+        return tuple(lift(v) for v in value) if isinstance(value, tuple) else value
+
+    lifted = tuple(lift(a) for a in args)
+    count = {"(Tensor, Tensor)": 2}.get(op.schema.text.rpartition("->")[2].strip(), 1)
+    if op.schema.results == ("Tensor[]",):
+        count = len(evaluate(op.name, args))
+    outputs = tuple(Value(f"y{k}") for k in range(count))
+    example = tuple(ExampleTensor(v.name, BY_NUMPY[a.dtype], a.shape) for v, a in zip(inputs, arrays, strict=True))
+    return Graph("f", tuple(inputs), (), (Node(op.name, lifted, outputs),), outputs), arrays, example
+
+
+def run_kernels(graph: Graph, arrays: list[np.ndarray]) -> tuple[np.ndarray, ...]:
+    """A grouped graph by its kernels, run by the reference."""
+    sizes: dict[str, int] = {}
+    memory: dict[Value, np.ndarray] = {c.value: _storage(c) for c in graph.constants}
+    for value, array in zip(graph.inputs, arrays, strict=True):
+        memory[value] = np.ascontiguousarray(array).reshape(-1)
+        sizes |= {d.symbol: n for d, n in zip(value.type.shape, array.shape, strict=True) if d.symbol is not None}
+    for node in graph.nodes:
+        if node.op == "prim::reshape":
+            memory[node.output] = memory[node.inputs[0]]
+        elif node.op.startswith("fusion::"):
+            call = lower(node)
+            for operand, buffer, size in zip(call.operands, call.kernel.buffers, call.sizes, strict=True):
+                if operand not in memory or operand is None:
+                    memory[operand] = np.full(size.evaluate(sizes), 99, buffer.dtype.numpy)
+            buffers = [
+                np.full(size.evaluate(sizes), 99, b.dtype.numpy) if o is None else memory[o]
+                for o, b, size in zip(call.operands, call.kernel.buffers, call.sizes, strict=True)
+            ]
+            run_kernel(call.kernel, buffers, [i.evaluate(sizes) for i in call.ints], 0, call.extent.evaluate(sizes))
+    return tuple(memory[o].reshape([d.evaluate(sizes) for d in o.type.shape]) for o in graph.outputs)
+
+
+def _storage(constant: Constant) -> np.ndarray:
+    return constant.data.reshape(-1)
+
+
+@pytest.mark.parametrize(("op", "dtype", "number"), CASES)
+def test_op(op: Op, dtype: str, number: int) -> None:
+    args = arguments(op, dtype, number)
+    reference = evaluate(op.name, args)
+    reference = reference if isinstance(reference, tuple) else (reference,)
+    want = eager(op, args) if op.overloads or op.name == "unmoor::getitem" else reference
+    for got, wanted in zip(reference, want, strict=True):
+        close(op, got, wanted)
+    graph, arrays, example = one_node(op, args)
+    try:
+        typed = specialise(graph, example).graph
+    except SignatureError as error:
+        pytest.fail(f"refused: {error}")
+    for got, wanted in zip(run_graph(typed, arrays), want, strict=True):
+        close(op, got, wanted)
+    if op.kind is Kind.PACK or op.name == "prim::matmul_panels":
+        return
+    for got, wanted in zip(run_kernels(fuse(typed), arrays), want, strict=True):
+        close(op, got, wanted)
+
+
+def test_each_op_has_exactly_one_way_down() -> None:
+    for op in TABLE.values():
+        ways = [op.lower is not None, op.decompose is not None, op.builtin is not None]
+        assert sum(ways) == 1, op.name
+        assert op.samples(op.dtypes[0]), f"{op.name} has no samples"
+        assert op.tolerance.reason, f"{op.name} gives no reason for its tolerance"
