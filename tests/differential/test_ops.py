@@ -56,9 +56,7 @@ def eager(op: Op, args: tuple[Any, ...]) -> tuple[np.ndarray, ...]:
     """What PyTorch computes."""
     tensors = [to_torch(a) for a in args]
     if op.name == "unmoor::getitem":
-        items = tuple({"newaxis": None, "ellipsis": ..., "slice": slice(*i[1:])}[i[0]] if isinstance(i, list) else i
-                      for i in tensors[1])
-        made = tensors[0][items]
+        made = tensors[0][tuple(_item(i) for i in tensors[1])]
     else:
         overload = next(iter(op.overloads))
         packet = getattr(torch.ops.aten, overload.partition(".")[0])
@@ -70,6 +68,13 @@ def eager(op: Op, args: tuple[Any, ...]) -> tuple[np.ndarray, ...]:
         made = _call(packet, plain, named, [p.name for p in params])
     results = made if isinstance(made, tuple | list) else (made,)
     return tuple(r.contiguous().numpy() for r in results)
+
+
+def _item(item: Any) -> Any:
+    """One index of a recorded getitem as Python has it."""
+    if not isinstance(item, list):
+        return item
+    return {"newaxis": None, "ellipsis": ...}.get(item[0]) if item[0] != "slice" else slice(*item[1:])
 
 
 def _call(packet: Any, plain: list[Any], named: dict[str, Any], names: list[str]) -> Any:

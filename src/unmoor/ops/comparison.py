@@ -10,7 +10,7 @@ from unmoor.dtypes import bool_, f32, f64, i32, i64
 from unmoor.ir.op import Kind, Op, Sample
 from unmoor.ir.scalar import Expr, Number, apply, cast, select
 from unmoor.ir.types import TensorType
-from unmoor.ops.elementwise import BINARY, UNARY, both
+from unmoor.ops.elementwise import BINARY, UNARY, both, tensors
 from unmoor.ops.family import EVERY, EXACT, FLOATS, broadcast, compute_dtype, in_dtype, pointwise, type_of_operand
 from unmoor.ops.samples import Ints, Rand
 from unmoor.ops.schema import parse_schema
@@ -38,7 +38,7 @@ def _logical(name: str, fn: str, reference: Any) -> Op:
         reference,
         result=bool_,
         dtypes=EVERY,
-        samples=both,
+        samples=tensors,
     )
 
 

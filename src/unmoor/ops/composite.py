@@ -172,7 +172,7 @@ BATCH_NORM = (
     "float momentum, float eps, bool cudnn_enabled) -> Tensor"
 )
 COMPOSITE: list[Op] = [
-    *(_identity(n) for n in ("clone", "contiguous", "detach", "alias", "lift_fresh", "lift_fresh_copy", "positive")),
+    *(_identity(n) for n in ("clone", "contiguous", "detach", "alias", "lift_fresh", "lift_fresh_copy")),
     composite(
         "aten::to",
         "(Tensor self, dtype? dtype=None) -> Tensor",

@@ -28,13 +28,14 @@ def _nonzero_divisors(dtype: str) -> list[Sample]:
 
 
 def both(dtype: str) -> list[Sample]:
+    """Samples of two operands: broadcast, 0-dim, empty, and a number where the dtype has one."""
+    return [*tensors(dtype), *([] if dtype == "bool" else [Sample(((Rand if dtype in FLOATS else Ints)(2, 3), 2))])]
+
+
+def tensors(dtype: str) -> list[Sample]:
+    """Samples of two tensors: broadcast, 0-dim and empty."""
     make = Rand if dtype in FLOATS else Ints
-    return [
-        Sample((make(3, 1), make(4))),
-        Sample((make(2, 3), 2)),
-        Sample((make(5), make())),
-        Sample((make(0, 3), make(3))),
-    ]
+    return [Sample((make(3, 1), make(4))), Sample((make(5), make())), Sample((make(0, 3), make(3)))]
 
 
 def _add(a: Expr, b: Expr, alpha: float) -> Expr:
@@ -146,9 +147,9 @@ ARITHMETIC: list[Op] = [
     pointwise("aten::sign", UNARY, "default", _sign, np.sign),
     pointwise("aten::square", UNARY, "default", lambda x: x * x, np.square),
     pointwise(
-        "aten::maximum", BINARY, "default", lambda a, b: apply("max", a, b), np.maximum, samples=both, dtypes=EVERY
+        "aten::maximum", BINARY, "default", lambda a, b: apply("max", a, b), np.maximum, samples=tensors, dtypes=EVERY
     ),
     pointwise(
-        "aten::minimum", BINARY, "default", lambda a, b: apply("min", a, b), np.minimum, samples=both, dtypes=EVERY
+        "aten::minimum", BINARY, "default", lambda a, b: apply("min", a, b), np.minimum, samples=tensors, dtypes=EVERY
     ),
 ]

@@ -184,6 +184,6 @@ def in_dtype(array: Any, dtype: DType) -> np.ndarray:
     """An array converted as PyTorch converts it."""
     data = np.asarray(array)
     if dtype is bool_:
-        return data != 0
+        return np.asarray(data != 0)
     with np.errstate(all="ignore"):
         return np.asarray(data.astype(dtype.numpy))

@@ -55,7 +55,7 @@ def _np_arg(x: np.ndarray, dim: tuple[int, ...], keepdim: bool, pick: Callable[.
     rest = [a for a in range(x.ndim) if a not in dim]
     flat = np.transpose(x, (*rest, *dim)).reshape(*(x.shape[a] for a in rest), -1)
     found = pick(flat, axis=-1)
-    return np.asarray(found.reshape(reduced_shape(x.shape, dim, True)) if keepdim else found)
+    return np.asarray(found.reshape([1 if a in dim else n for a, n in enumerate(x.shape)]) if keepdim else found)
 
 
 CORE: list[Op] = [

@@ -22,7 +22,7 @@ class Rand:
         object.__setattr__(self, "shift", shift)
 
     def make(self, rng: np.random.Generator, dtype: np.dtype) -> np.ndarray:
-        return np.asarray(rng.standard_normal(self.shape) * self.scale + self.shift).astype(dtype)
+        return np.array(rng.standard_normal(self.shape) * self.scale + self.shift, dtype)
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Ints:
 
     def make(self, rng: np.random.Generator, dtype: np.dtype) -> np.ndarray:
         values = np.asarray(rng.integers(self.low, self.high, self.shape))
-        return (values % 2).astype(dtype) if dtype == np.bool_ else values.astype(dtype)
+        return np.array(values % 2 if dtype == np.bool_ else values, dtype)
 
 
 def materialise(value: Any, rng: np.random.Generator, dtype: np.dtype) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 
 from unmoor.ir.op import Op, Sample
 from unmoor.ir.scalar import FUNCTIONS, Expr, apply, select
-from unmoor.ops.elementwise import BINARY, UNARY, both
+from unmoor.ops.elementwise import BINARY, UNARY, tensors
 from unmoor.ops.family import CLOSE, EXACT, FLOATS, NUMBERS, pointwise
 from unmoor.ops.samples import Rand
 
@@ -158,7 +158,7 @@ TRANSCENDENTAL: list[Op] = [
         np.arctan2,
         promote="float",
         tolerance=CLOSE,
-        samples=both,
+        samples=tensors,
         dtypes=FLOATS,
     ),
     pointwise(
