@@ -12,11 +12,13 @@ ROW = re.compile(r"^    (?P<name>[A-Z]+) = (?P<code>\d+)(?:  # (?P<doc>.*))?$", 
 INTRODUCTION = """\
 # Bytecode
 
-Derived from `src/unmoor/ir/program.py` by `tools/generate.py`; do not edit. [format.md](format.md) says how it is stored.
+Derived from `src/unmoor/ir/program.py` by `tools/generate.py`; do not edit. [format.md](format.md) says how it is
+stored.
 
 A *program* is the executable form of one signature. It has two register files: *int registers* hold sizes as 64-bit
-integers and are set by *formulas*, *tensor registers* say where each tensor is. For sizes that it has not just seen, the
-machine evaluates the formulas in order, tests the checks, and places every tensor; then it runs the code from top to bottom.
+integers and are set by *formulas*, *tensor registers* say where each tensor is. For sizes that it has not just seen,
+the machine evaluates the formulas in order, tests the checks, and places every tensor; then it runs the code from top
+to bottom.
 
 """
 
@@ -24,7 +26,9 @@ machine evaluates the formulas in order, tests the checks, and places every tens
 def table(enum: type[IntEnum], title: str, text: str) -> str:
     """The enum's rows with the comments beside them; a row without one means what the last row's comment says."""
     rows = list(ROW.finditer(inspect.getsource(enum)))
-    assert [(m["name"], int(m["code"])) for m in rows] == [(m.name, m.value) for m in enum], f"{enum} is not a plain list"
+    assert [(m["name"], int(m["code"])) for m in rows] == [(m.name, m.value) for m in enum], (
+        f"{enum} is not a plain list"
+    )
     lines = [f"## {title}", "", text, "", "| Code | Name | Meaning |", "|---:|---|---|"]
     lines += [f"| {m['code']} | `{m['name'].lower()}` | {m['doc'] or ''} |" for m in rows]
     return "\n".join(lines) + "\n"

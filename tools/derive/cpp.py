@@ -50,9 +50,9 @@ def struct(row: layout.Row) -> str:
         points = f" -> {f.of}" if f.of else ""
         lines.append(f"  {C_TYPES[f.type].format(f.name)};  // {f.doc}{points}")
     lines.append("};")
-    lines.append(f"static_assert(sizeof({row.name}) == {row.size}, \"{row.name}\");")
+    lines.append(f'static_assert(sizeof({row.name}) == {row.size}, "{row.name}");')
     lines += [
-        f"static_assert(offsetof({row.name}, {f.name}) == {at}, \"{row.name}.{f.name}\");"
+        f'static_assert(offsetof({row.name}, {f.name}) == {at}, "{row.name}.{f.name}");'
         for f, at in zip(row.fields, row.offsets, strict=True)
     ]
     return "\n".join(lines)
@@ -83,7 +83,7 @@ def section_kinds() -> str:
     """The kinds, and a table of what a reader checks of every section before it looks inside."""
     kinds = "\n".join(f"  k{camel(s.name)} = {s.kind}," for s in layout.SECTIONS)
     rows = "\n".join(
-        f'  {{SectionKind::k{camel(s.name)}, {s.row.size if s.row else 1}, {s.aligned}, '
+        f"  {{SectionKind::k{camel(s.name)}, {s.row.size if s.row else 1}, {s.aligned}, "
         f'{str(s.optional).lower()}, {str(bool(s.detail)).lower()}, "{s.name}"}},'
         for s in layout.SECTIONS
     )
@@ -128,9 +128,7 @@ def codes_include() -> str:
     def of(e: type[IntEnum]) -> dict[str, int]:
         return {m.name: m.value for m in e}
 
-    dtype_rows = "\n".join(
-        f'  {{{d.code}, {d.size}, {str(d.computes).lower()}, "{d.name}"}},' for d in dtypes.ALL
-    )
+    dtype_rows = "\n".join(f'  {{{d.code}, {d.size}, {str(d.computes).lower()}, "{d.name}"}},' for d in dtypes.ALL)
     target_rows = "\n".join(f'  {{{t.code}, {t.rank}, "{t.name}"}},' for t in target.ALL)
     parts = [
         f"""\
@@ -161,4 +159,10 @@ constexpr uint32_t kTargetCount = {len(target.ALL)};""",
         enum("Opcode", "InstructionRow.opcode", of(Opcode)),
     ]
     assert [d.code for d in dtypes.ALL] == list(range(1, len(dtypes.ALL) + 1))
-    return HEAD.format(source="src/unmoor/dtypes.py, ir/program.py and ir/target.py") + "\n" + "\n\n".join(parts) + "\n" + TAIL
+    return (
+        HEAD.format(source="src/unmoor/dtypes.py, ir/program.py and ir/target.py")
+        + "\n"
+        + "\n\n".join(parts)
+        + "\n"
+        + TAIL
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from tools.derive.example import smallest_file
+
 from unmoor import dtypes
 from unmoor.archive import layout
 from unmoor.ir import target

@@ -26,7 +26,7 @@ class WeightsApart:
     @property
     def section(self) -> memoryview:
         """The bytes to open the file with. They do not change where a file points at them."""
-        return memoryview(self._section)[: self._end]
+        return self._section.data[: self._end]
 
     def place(self, weights: Sequence[Weight]) -> tuple[list[int], int]:
         """Byte offsets of the weights, and the section's length; copies what is not there yet."""

@@ -77,7 +77,7 @@ def digest(data: FileOrBytes) -> str:
 def sections(data: FileOrBytes) -> tuple[tuple[str, int], ...]:
     """Names and sizes in bytes of a file's sections, in order. ArchiveError where the header is not sound."""
     _, table = header_of(_bytes(data))
-    return tuple((_name(kind, detail), length) for kind, detail, _, length, *_ in table)
+    return tuple((_name(entry.kind, entry.detail), entry.length) for entry in table)
 
 
 def _name(kind: int, detail: int) -> str:

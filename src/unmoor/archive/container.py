@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from unmoor.archive import layout
 from unmoor.errors import ArchiveError
@@ -27,6 +28,18 @@ STRANGERS = (
 )
 
 
+class Entry(NamedTuple):
+    """One entry of the section table, as `layout.ENTRY` has it."""
+
+    kind: int
+    detail: int
+    offset: int
+    length: int
+    flags: int
+    reserved: int
+    digest: bytes
+
+
 @dataclass(frozen=True)
 class Container:
     """A file's digest ("sha256:..."), and its sections by (kind, detail); None for weights kept apart."""
@@ -44,7 +57,7 @@ class Container:
         return [detail for kind, detail in self.sections if kind == layout.BY_NAME[name].kind]
 
 
-def header_of(data: memoryview) -> tuple[str, list[tuple[int, ...]]]:
+def header_of(data: memoryview) -> tuple[str, list[Entry]]:
     """The digest ("sha256:...") and the section table, once the header is sound. ArchiveError says what is not."""
     if bytes(data[:8]) != layout.MAGIC:
         raise ArchiveError(_not_ours(bytes(data[:64])))
@@ -69,7 +82,8 @@ def header_of(data: memoryview) -> tuple[str, list[tuple[int, ...]]]:
         raise ArchiveError("the file is damaged: the header and section table do not match their digest")
     if reserved or writer < oldest:
         raise ArchiveError("the file is damaged: its header breaks the rules of the format")
-    return f"sha256:{digest.hex()}", list(layout.ENTRY.struct.iter_unpack(data[layout.HEADER.size : table_end]))
+    entries = layout.ENTRY.struct.iter_unpack(data[layout.HEADER.size : table_end])
+    return f"sha256:{digest.hex()}", [Entry(*fields) for fields in entries]
 
 
 def open_container(data: memoryview) -> Container:

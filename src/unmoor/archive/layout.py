@@ -108,7 +108,9 @@ HEADER = Row(
         Field("file_bytes", "u64", "length of the whole file"),
         _u32("section_count", "entries of the section table, which follows at once"),
         RESERVED,
-        Field("digest", "sha256", "SHA-256 of bytes 0..31 of the file followed by the section table: the file's digest"),
+        Field(
+            "digest", "sha256", "SHA-256 of bytes 0..31 of the file followed by the section table: the file's digest"
+        ),
     ),
 )
 
@@ -189,7 +191,9 @@ DIM = Row(
     (
         _u32("kind", "how to read `value`", "dim_kind"),
         RESERVED,
-        Field("value", "i64", "fixed: the size; symbol: its number in the program; expression: a string (outputs only)"),
+        Field(
+            "value", "i64", "fixed: the size; symbol: its number in the program; expression: a string (outputs only)"
+        ),
     ),
 )
 RELATION = Row(
@@ -282,8 +286,8 @@ BUFFER = Row(
 )
 WEIGHT = Row(
     "WeightRow",
-    "A constant. Panels hold `batch` matrices [k, n]: cut into panels of `panel_width` columns, each stored row by row, "
-    "the last as wide as its columns need, rounded up to `panel_align`, missing columns zero.",
+    "A constant. Panels hold `batch` matrices [k, n]: cut into panels of `panel_width` columns, each stored row by "
+    "row, the last as wide as its columns need, rounded up to `panel_align`, missing columns zero.",
     (
         _u32("name", "where it came from", "strings"),
         _u32("dtype", "element type", "dtype"),

@@ -152,7 +152,7 @@ class _Decoder:
         if not sound or row.offset % layout.WEIGHT_ALIGNMENT or row.offset + row.bytes > len(data):
             raise ArchiveError(f"the file is damaged: the weight {name} does not fit its shape or the file")
         stored = np.frombuffer(data[row.offset : row.offset + row.bytes], dtype.numpy)
-        return Weight(name, dtype, shape, memoryview(stored), panels, bool(row.transposed))
+        return Weight(name, dtype, shape, stored.data, panels, bool(row.transposed))
 
     # -- programs -----------------------------------------------------------------------------
     def _source(self, row: Record) -> Source:

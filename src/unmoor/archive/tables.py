@@ -85,7 +85,7 @@ class Tables:
                     )
 
     def _check_runs(self) -> None:
-        """Every row of a table that is used in runs is used once, so that decoding takes time and memory like the file."""
+        """The runs into a table add up to its rows: decoding takes time and memory in proportion to the file."""
         in_runs = {f.of for s in layout.SECTIONS if s.row for f in s.row.fields if f.count}
         for name in sorted(in_runs):
             if self._used[name] != len(self._rows[name]):

@@ -256,4 +256,4 @@ def _weight_pieces(weights: Sequence[Weight], offsets: Sequence[int]) -> Iterato
 
 def raw(data: memoryview) -> memoryview:
     """The bytes of a contiguous buffer of any element type."""
-    return memoryview(np.asarray(data).reshape(-1).view(np.uint8))
+    return np.asarray(data).reshape(-1).view(np.uint8).data

@@ -1,0 +1,98 @@
+"""Images made by hand, small enough to know every byte of, rich enough to use every part of the format."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from unmoor.dtypes import f32, i64
+from unmoor.ir.dim import const, sym
+from unmoor.ir.graph import Relation, Source
+from unmoor.ir.kernel import Buffer, Kernel, Loop, Panels, Store
+from unmoor.ir.object_code import ObjectCode
+from unmoor.ir.program import (
+    Check,
+    CheckOp,
+    Formula,
+    FormulaOp,
+    Image,
+    Instruction,
+    Message,
+    Method,
+    Opcode,
+    Place,
+    Program,
+    TensorRegister,
+    Weight,
+)
+from unmoor.ir.scalar import Load
+from unmoor.ir.signature import Leaf, Mapping, Sequence, Signature, TensorSpec
+from unmoor.ir.target import X86_64_V3, X86_64_V4
+from unmoor.ir.types import TensorType
+
+LINE = Source("model.py", 12, "    return x + w", "net.l1")
+
+
+def add_kernel() -> Kernel:
+    """out[i] = x[i] + w[i % 3], for i < s0."""
+    i = sym("i")
+    body = Loop("i", sym("s0"), (Store("out", i, Load("x", i, f32) + Load("w", i % 3, f32)),))
+    buffers = (
+        Buffer("x", f32, sym("s0"), "in"),
+        Buffer("w", f32, const(3), "in"),
+        Buffer("out", f32, sym("s0"), "out"),
+    )
+    return Kernel("k0_add", buffers, ("s0",), body)
+
+
+def weights() -> tuple[Weight, ...]:
+    """A plain vector, its equal under another name, a [50, 2] matrix packed as its transpose, and an empty one."""
+    w = np.array([1, 10, 100], np.float32)
+    packed = np.arange(2 * 64, dtype=np.float32)
+    return (
+        Weight("parameter w", f32, (3,), w.data),
+        Weight("parameter w2", f32, (3,), w.copy().data),
+        Weight("parameter l.weight", f32, (50, 2), packed.data, Panels(const(1), const(2), const(50)), True),
+        Weight("empty", i64, (0, 4), np.zeros(0, np.int64).data),
+    )
+
+
+def add_program(fixed: int | None = None) -> Program:
+    """x + w for a vector x whose length is a multiple of 3, or is `fixed`."""
+    n = sym("s0") if fixed is None else const(fixed)
+    vector = TensorType(f32, (n,))
+    relations = (Relation(n % 3, "==", const(0), "the length is a multiple of 3"),) if fixed is None else ()
+    arguments = Sequence("tuple", (Sequence("tuple", (Leaf(0),)), Mapping((), ())))
+    signature = Signature((TensorSpec("x", vector),), (TensorSpec("output", vector),), arguments, Leaf(0), relations)
+    formulas = (
+        Formula(FormulaOp.DIM, 0, 0),
+        Formula(FormulaOp.CONST, 4),
+        Formula(FormulaOp.MUL, 0, 1),
+        Formula(FormulaOp.CONST, 3),
+        Formula(FormulaOp.MOD, 0, 3),
+        Formula(FormulaOp.CONST, 0),
+        Formula(FormulaOp.CONST, 12),
+    )
+    tensors = (
+        TensorRegister(Place.INPUT, 0, f32, (0,), 2),
+        TensorRegister(Place.OUTPUT, 0, f32, (0,), 2),
+        TensorRegister(Place.WEIGHT, 0, f32, (3,), 6),
+    )
+    code = (Instruction(Opcode.CALL, 0, 0, (0, 2, 1), (0,), source=1), Instruction(Opcode.RETURN))
+    checks = (Check(CheckOp.EQ, 4, 5, 0),)
+    messages = (Message("the length is a multiple of 3", LINE),)
+    return Program(signature, formulas, checks, tensors, code, messages, (Source(), LINE), 5, 0, 2)
+
+
+def image(code: tuple[ObjectCode, ...] | None = None) -> Image:
+    """Two methods over `add_kernel`: one stripped, one with a recorded graph, and machine code that is no code."""
+    if code is None:
+        code = tuple(ObjectCode(t, bytes(range(100)), {"k0_add": 64}) for t in (X86_64_V3, X86_64_V4))
+    forward = Method(
+        "forward",
+        "graph f(%x) {\n  return %x\n}\n",
+        (("w", 0),),
+        ("x",),
+        "- länge: ok",
+        (add_program(), add_program(9)),
+    )
+    return Image((forward, Method("again", "", (), ("x",), "", (add_program(),))), (add_kernel(),), weights(), code)
