@@ -72,7 +72,8 @@ typedef struct um_error {
 } um_error;
 
 /* A dense tensor. `strides` are in elements; NULL means contiguous, last axis fastest.
- * As an input, the memory is only read. As an output, the caller sets `data` and `bytes` (the room there),
+ * As an input, the memory is only read; `bytes` is the room at `data`, or 0 where nobody knows; what is strided or not
+ * aligned to its elements is copied first. Outputs overlap neither inputs nor each other. As an output, the caller sets `data` and `bytes` (the room there),
  * um_run sets dtype, rank, shape and `bytes` (the bytes used); `shape` then points into the session and is
  * valid until its next call. Outputs are written contiguously; `strides` is ignored. An output whose `data`
  * is NULL is given memory of the session, valid until its next call. */
@@ -115,6 +116,12 @@ UM_API size_t um_dtype_size(um_dtype dtype);        /* bytes; 0 for an unknown o
 UM_API const char *um_model_digest(const um_model *model); /* "sha256:..." */
 /* "native x86-64-v4", or why there is no native code: what a run will use. */
 UM_API const char *um_model_engine(const um_model *model);
+/* The targets that the file holds machine code for: "x86-64-v4"; "?" for one that this runtime does not know, NULL past
+ * the end. */
+UM_API size_t um_target_count(const um_model *model);
+UM_API const char *um_target_name(const um_model *model, size_t target);
+UM_API size_t um_kernel_count(const um_model *model);
+UM_API size_t um_weight_bytes(const um_model *model);
 UM_API size_t um_method_count(const um_model *model);
 UM_API const char *um_method_name(const um_model *model, size_t method); /* NULL past the end */
 UM_API um_status um_method_find(const um_model *model, const char *name, size_t *method, um_error *error);
@@ -123,6 +130,12 @@ UM_API size_t um_signature_count(const um_model *model, size_t method);
 UM_API const char *um_signature_text(const um_model *model, size_t method, size_t signature);
 UM_API size_t um_input_count(const um_model *model, size_t method, size_t signature);
 UM_API size_t um_output_count(const um_model *model, size_t method, size_t signature);
+/* One input or output of a signature, outputs counted after the inputs: its name (NULL past the end), dtype, rank, and
+ * its dim number `axis`, where that is fixed, else -1. */
+UM_API const char *um_tensor_name(const um_model *model, size_t method, size_t signature, size_t tensor);
+UM_API um_dtype um_tensor_dtype(const um_model *model, size_t method, size_t signature, size_t tensor);
+UM_API int32_t um_tensor_rank(const um_model *model, size_t method, size_t signature, size_t tensor);
+UM_API int64_t um_tensor_dim(const um_model *model, size_t method, size_t signature, size_t tensor, int32_t axis);
 /* The nested structure of arguments and result, and what the trace froze, as the author's side wrote them. */
 UM_API const char *um_arguments_text(const um_model *model, size_t method, size_t signature);
 UM_API const char *um_result_text(const um_model *model, size_t method, size_t signature);
@@ -134,10 +147,11 @@ UM_API um_status um_session_new(um_model *model, const um_session_options *optio
                                 um_error *error);
 UM_API void um_session_free(um_session *session);
 /* Finds the signature that the inputs fit, checks them, and plans memory where the sizes are new. Fills in
- * dtype, rank, shape and bytes of the outputs, but neither their data nor any result. */
+ * dtype, rank, shape and bytes of the outputs, but neither their data nor any result. outputs may be NULL: where the
+ * signatures of a method differ in their outputs, um_session_signature then says which one it is. */
 UM_API um_status um_prepare(um_session *session, size_t method, const um_tensor *inputs, size_t input_count,
                             um_tensor *outputs, size_t output_count, um_error *error);
-/* Runs what um_prepare prepared last, on the same inputs, into the outputs' data. */
+/* Runs what um_prepare prepared last, on the same inputs, into the outputs' data. It may be repeated. */
 UM_API um_status um_execute(um_session *session, um_tensor *outputs, size_t output_count, um_error *error);
 /* um_prepare and um_execute in one. */
 UM_API um_status um_run(um_session *session, size_t method, const um_tensor *inputs, size_t input_count,

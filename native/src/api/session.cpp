@@ -1,0 +1,75 @@
+// Making sessions and running them.
+#include "vm/session.h"
+
+#include <new>
+
+using um::Fail;
+
+um_status um_session_new(um_model* model, const um_session_options* options, um_session** session, um_error* error) {
+  if (model == nullptr || session == nullptr) return Fail(error, UM_WRONG_ARGUMENT, "um_session_new: a null pointer");
+  *session = nullptr;
+  if (options != nullptr && options->size != sizeof *options) {
+    return Fail(error, UM_WRONG_ARGUMENT, "um_session_options.size is %zu; this runtime's is %zu", options->size,
+                sizeof *options);
+  }
+  UM_TRY(model->code.Check(error));
+  um::Block memory;
+  if (!memory.Allocate(sizeof(um_session))) return um::OutOfMemory(error, sizeof(um_session));
+  um_session* made = new (memory.data()) um_session(model, options != nullptr ? options->max_arena_bytes : 0);
+  const um_status status = made->Allocate(error);
+  if (status != UM_OK) {
+    made->~um_session();
+    return status;
+  }
+  memory.Release();
+  model->Hold();
+  *session = made;
+  return UM_OK;
+}
+
+void um_session_free(um_session* session) {
+  if (session == nullptr) return;
+  um_model* model = session->model();
+  session->~um_session();
+  um::Block memory;
+  memory.Adopt(reinterpret_cast<uint8_t*>(session), sizeof(um_session));
+  um_model_free(model);
+}
+
+um_status um_prepare(um_session* session, size_t method, const um_tensor* inputs, size_t input_count,
+                     um_tensor* outputs, size_t output_count, um_error* error) {
+  if (session == nullptr) return Fail(error, UM_WRONG_ARGUMENT, "um_prepare: the session is a null pointer");
+  UM_TRY(session->Prepare(method, inputs, input_count, error));
+  if (outputs == nullptr) return UM_OK;
+  if (output_count != session->output_count()) {
+    return Fail(error, UM_WRONG_ARGUMENT, "there is room for %zu outputs; the call has %zu", output_count,
+                session->output_count());
+  }
+  session->Describe(outputs);
+  return UM_OK;
+}
+
+um_status um_execute(um_session* session, um_tensor* outputs, size_t output_count, um_error* error) {
+  if (session == nullptr || !session->prepared()) {
+    return Fail(error, UM_WRONG_ARGUMENT, "um_execute: nothing is prepared");
+  }
+  return session->Execute(outputs, output_count, error);
+}
+
+um_status um_run(um_session* session, size_t method, const um_tensor* inputs, size_t input_count, um_tensor* outputs,
+                 size_t output_count, um_error* error) {
+  if (session == nullptr) return Fail(error, UM_WRONG_ARGUMENT, "um_run: the session is a null pointer");
+  UM_TRY(session->Prepare(method, inputs, input_count, error));
+  return session->Execute(outputs, output_count, error);
+}
+
+size_t um_session_signature(const um_session* session) { return session != nullptr ? session->signature() : 0; }
+
+um_status um_session_cost(const um_session* session, int64_t* arena_bytes, int64_t* flops, int64_t* traffic) {
+  if (session == nullptr || !session->prepared()) return UM_WRONG_ARGUMENT;
+  const um::Plan& plan = *session->current();
+  if (arena_bytes != nullptr) *arena_bytes = static_cast<int64_t>(plan.arena_bytes());
+  if (flops != nullptr) *flops = plan.flops();
+  if (traffic != nullptr) *traffic = plan.traffic();
+  return UM_OK;
+}

@@ -1,0 +1,245 @@
+// Checks one program: every register is defined before it is used, and each instruction's operands fit.
+#include "base/span.h"
+#include "platform/memory.h"
+#include "program/verify.h"
+
+namespace um {
+
+using format::FormulaOp;
+using format::Opcode;
+using format::Place;
+using format::Role;
+
+namespace {
+
+class ProgramVerifier {
+ public:
+  ProgramVerifier(const Program& program, um_error* error) : p_(program), t_(program.tables), error_(error) {}
+
+  um_status Run() {
+    if (!TextsExist()) return Damaged("the head", 0);
+    for (uint32_t k = 0; k < p_.row.spec_count; ++k) {
+      if (!SpecIsSound(t_.specs[p_.row.first_spec + k], k < p_.row.input_count)) return Damaged("spec", k);
+    }
+    for (uint32_t k = 0; k < p_.formulas.size(); ++k) {
+      if (!FormulaIsSound(p_.formulas[k], k)) return Damaged("formula", k);
+    }
+    for (uint32_t k = 0; k < p_.checks.size(); ++k) {
+      const format::CheckRow& c = p_.checks[k];
+      if (c.op >= format::kCheckOpCount || !IsInt(c.left) || !IsInt(c.right) || c.message >= p_.messages.size()) {
+        return Damaged("check", k);
+      }
+    }
+    for (uint32_t k = 0; k < p_.tensors.size(); ++k) {
+      if (!TensorIsSound(p_.tensors[k], k)) return Damaged("tensor register", k);
+    }
+    return VerifyCode();
+  }
+
+ private:
+  um_status Damaged(const char* what, uint32_t number) {
+    return Fail(error_, UM_DAMAGED, "the file is damaged: %s %u of the program %u breaks the rules of the format", what,
+                number, static_cast<uint32_t>(&p_.row - t_.programs.data()));
+  }
+
+  bool IsString(uint32_t string) const { return string < t_.strings.size(); }
+  bool IsInt(uint32_t number) const { return number < p_.formulas.size(); }
+
+  bool TextsExist() const {
+    return IsString(p_.row.signature) && IsString(p_.row.arguments) && IsString(p_.row.result) && IsInt(p_.row.arena) &&
+           IsInt(p_.row.flops) && IsInt(p_.row.traffic);
+  }
+
+  bool SpecIsSound(const format::SpecRow& spec, bool is_input) const {
+    if (!IsString(spec.name) || !IsDtype(spec.dtype) || spec.dim_count > UM_MAX_RANK) return false;
+    for (const format::DimRow& d : p_.dims(spec)) {
+      if (d.reserved != 0 || d.value < 0) return false;
+      switch (static_cast<format::DimKind>(d.kind)) {
+        case format::DimKind::kFixed:
+          break;
+        case format::DimKind::kSymbol:
+          if (d.value >= p_.row.symbol_count) return false;
+          break;
+        case format::DimKind::kExpression:
+          if (is_input || static_cast<uint64_t>(d.value) >= t_.strings.size()) return false;
+          break;
+        default:
+          return false;
+      }
+    }
+    return true;
+  }
+
+  bool FormulaIsSound(const format::FormulaRow& f, uint32_t number) const {
+    if (f.op >= format::kFormulaOpCount || f.reserved != 0) return false;
+    switch (static_cast<FormulaOp>(f.op)) {
+      case FormulaOp::kConst:
+        return f.b == 0;
+      case FormulaOp::kDim:
+        return f.a >= 0 && static_cast<uint64_t>(f.a) < p_.inputs.size() && f.b >= 0 &&
+               f.b < p_.inputs[static_cast<size_t>(f.a)].dim_count;
+      default:
+        return f.a >= 0 && f.a < number && f.b >= 0 && f.b < number;
+    }
+  }
+
+  bool TensorIsSound(const format::TensorRow& tensor, uint32_t number) const {
+    if (tensor.place >= format::kPlaceCount || !IsDtype(tensor.dtype) || tensor.dim_count > UM_MAX_RANK ||
+        !IsInt(tensor.bytes)) {
+      return false;
+    }
+    for (const format::RegisterRow& d : p_.dims(tensor)) {
+      if (!IsInt(d.number)) return false;
+    }
+    if (number < p_.row.spec_count) {
+      const bool is_input = number < p_.row.input_count;
+      const format::SpecRow& spec = t_.specs[p_.row.first_spec + number];
+      const Place place = is_input ? Place::kInput : Place::kOutput;
+      const uint32_t index = is_input ? number : number - p_.row.input_count;
+      if (tensor.place != static_cast<uint32_t>(place) || tensor.index != index || tensor.dim_count != spec.dim_count) {
+        return false;
+      }
+    }
+    switch (static_cast<Place>(tensor.place)) {
+      case Place::kInput:
+        return tensor.index < p_.inputs.size() && p_.inputs[tensor.index].dtype == tensor.dtype;
+      case Place::kOutput:
+        return tensor.index < p_.outputs.size() && p_.outputs[tensor.index].dtype == tensor.dtype;
+      case Place::kWeight:
+        return tensor.index < t_.weights.size() && t_.weights[tensor.index].dtype == tensor.dtype;
+      case Place::kArena:
+        return IsInt(tensor.index);
+    }
+    return false;
+  }
+
+  // -- code ---------------------------------------------------------------------------------------------------
+  um_status VerifyCode() {
+    const size_t flags = p_.tensors.size() + p_.outputs.size();
+    if (!defined_.AllocateZeroed(flags)) return OutOfMemory(error_, flags);
+    for (uint32_t k = 0; k < p_.code.size(); ++k) {
+      const format::InstructionRow& i = p_.code[k];
+      const bool last = k + 1 == p_.code.size();
+      if (i.opcode >= format::kOpcodeCount || (i.source >= p_.row.source_count && i.source != 0)) {
+        return Damaged("instruction", k);
+      }
+      for (const format::RegisterRow& r : p_.operands(i)) {
+        if (r.number >= p_.tensors.size()) return Damaged("instruction", k);
+      }
+      if (!InstructionIsSound(i, last)) return Damaged("instruction", k);
+    }
+    if (p_.code.size() == 0) return Damaged("the code: instruction", 0);
+    return UM_OK;
+  }
+
+  bool InstructionIsSound(const format::InstructionRow& i, bool last) {
+    const Opcode opcode = static_cast<Opcode>(i.opcode);
+    const bool ends = opcode == Opcode::kReturn || opcode == Opcode::kRaise;
+    if (ends != last) return false;
+    if (opcode != Opcode::kCall && (i.kernel != 0 || i.extent != 0 || i.int_count != 0)) return false;
+    if (opcode != Opcode::kGuard && i.expected != 0) return false;
+    const bool speaks = opcode == Opcode::kGuard || opcode == Opcode::kRaise;
+    if (speaks ? i.message >= p_.messages.size() : i.message != 0) return false;
+    switch (opcode) {
+      case Opcode::kCall:
+        return CallIsSound(i);
+      case Opcode::kCopy:
+        return CopyIsSound(i);
+      case Opcode::kGuard:
+        return GuardIsSound(i);
+      case Opcode::kRaise:
+        return i.tensor_count == 0;
+      case Opcode::kReturn:
+        return i.tensor_count == 0 && OutputsAreDefined();
+    }
+    return false;
+  }
+
+  bool CallIsSound(const format::InstructionRow& i) {
+    if (i.kernel >= t_.kernels.size() || !IsInt(i.extent)) return false;
+    const format::KernelRow& kernel = t_.kernels[i.kernel];
+    if (i.tensor_count != kernel.buffer_count || i.int_count != kernel.int_count) return false;
+    for (const format::RegisterRow& r : p_.ints(i)) {
+      if (!IsInt(r.number)) return false;
+    }
+    const Span<const format::RegisterRow> operands = p_.operands(i);
+    const Span<const format::BufferRow> buffers = t_.buffers.part(kernel.first_buffer, kernel.buffer_count);
+    for (size_t k = 0; k < operands.size(); ++k) {
+      const uint32_t number = operands[k].number;
+      const format::TensorRow& tensor = p_.tensors[number];
+      if (tensor.dtype != buffers[k].dtype || PanelsDiffer(tensor, buffers[k])) return false;
+      const Role role = static_cast<Role>(buffers[k].role);
+      if (role == Role::kIn ? !IsDefined(number) : !IsWritable(tensor)) return false;
+    }
+    for (size_t k = 0; k < operands.size(); ++k) {
+      if (static_cast<Role>(buffers[k].role) == Role::kOut) Define(operands[k].number);
+    }
+    return true;
+  }
+
+  bool CopyIsSound(const format::InstructionRow& i) {
+    if (i.tensor_count != 2) return false;
+    const uint32_t to = p_.operands(i)[0].number, from = p_.operands(i)[1].number;
+    const format::TensorRow& source = p_.tensors[from];
+    if (!IsWritable(p_.tensors[to]) || !IsDefined(from) || source.dtype != p_.tensors[to].dtype || IsPanels(source)) {
+      return false;
+    }
+    Define(to);
+    return true;
+  }
+
+  bool GuardIsSound(const format::InstructionRow& i) const {
+    if (i.tensor_count != 1 || i.expected > 1) return false;
+    const uint32_t number = p_.operands(i)[0].number;
+    const format::TensorRow& tested = p_.tensors[number];
+    return tested.dtype == UM_BOOL && tested.dim_count == 0 && IsDefined(number) && !IsPanels(tested);
+  }
+
+  bool OutputsAreDefined() const {
+    for (size_t k = 0; k < p_.outputs.size(); ++k) {
+      if (defined_.data()[p_.tensors.size() + k] == 0) return false;
+    }
+    return true;
+  }
+
+  bool IsPanels(const format::TensorRow& tensor) const {
+    return tensor.place == static_cast<uint32_t>(Place::kWeight) &&
+           t_.weights[tensor.index].layout == static_cast<uint32_t>(format::WeightLayout::kPanels);
+  }
+  // A weight lies as its kernel expects it. What a kernel packed into the arena is the compiler's matter.
+  bool PanelsDiffer(const format::TensorRow& tensor, const format::BufferRow& buffer) const {
+    return tensor.place == static_cast<uint32_t>(Place::kWeight) && IsPanels(tensor) != (buffer.panels == 1);
+  }
+
+  static bool IsWritable(const format::TensorRow& tensor) {
+    return tensor.place == static_cast<uint32_t>(Place::kOutput) || tensor.place == static_cast<uint32_t>(Place::kArena);
+  }
+  // Has something been written there? An output may have several registers, which name the same memory.
+  bool IsDefined(uint32_t number) const {
+    const format::TensorRow& tensor = p_.tensors[number];
+    switch (static_cast<Place>(tensor.place)) {
+      case Place::kOutput:
+        return defined_.data()[p_.tensors.size() + tensor.index] != 0;
+      case Place::kArena:
+        return defined_.data()[number] != 0;
+      default:
+        return true;
+    }
+  }
+  void Define(uint32_t number) {
+    const format::TensorRow& tensor = p_.tensors[number];
+    const bool is_output = tensor.place == static_cast<uint32_t>(Place::kOutput);
+    defined_.data()[is_output ? p_.tensors.size() + tensor.index : number] = 1;
+  }
+
+  const Program& p_;
+  const Tables& t_;
+  um_error* error_;
+  Block defined_;  // a flag for each tensor register, then for each output
+};
+
+}  // namespace
+
+um_status VerifyProgram(const Program& program, um_error* error) { return ProgramVerifier(program, error).Run(); }
+
+}  // namespace um

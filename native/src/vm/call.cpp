@@ -1,0 +1,212 @@
+// One call of a prepared program: binds inputs and outputs, and runs the instructions.
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "vm/pack.h"
+#include "vm/session.h"
+
+using um::Fail;
+using um::Plan;
+using um::Step;
+using um::format::Opcode;
+
+namespace {
+
+bool Overlap(const void* a, size_t a_bytes, const void* b, size_t b_bytes) {
+  const uintptr_t x = reinterpret_cast<uintptr_t>(a), y = reinterpret_cast<uintptr_t>(b);
+  return a_bytes > 0 && b_bytes > 0 && x < y + b_bytes && y < x + a_bytes;
+}
+
+bool NeedsPacking(const um_tensor& input) {
+  return !um::IsContiguous(input) || !um::IsAligned(input.data, um::DtypeSize(static_cast<uint32_t>(input.dtype)));
+}
+
+}  // namespace
+
+// -- inputs ---------------------------------------------------------------------------------------------------
+um_status um_session::Bind(const um_tensor* inputs, um_error* error) {
+  Plan& plan = *current_;
+  if (!plan.resolved() || plan.arena() != arena_.data() || plan.arena_bytes() > arena_.bytes()) {
+    UM_TRY(Reserve(&plan, error));
+  }
+  bool packing = false;
+  const size_t count = plan.program().inputs.size();
+  for (size_t k = 0; k < count; ++k) {
+    const um_tensor& input = inputs[k];
+    const size_t bytes = plan.input_bytes(k);
+    plan.inputs()[k] = input.data;
+    if (bytes == 0) continue;
+    if (input.data == nullptr) return Fail(error, UM_WRONG_ARGUMENT, "the data of input %zu are a null pointer", k);
+    if (input.bytes != 0 && input.bytes < bytes && input.strides == nullptr) {
+      return Fail(error, UM_WRONG_INPUT, "input %zu has %zu bytes; its shape and dtype take %zu", k, input.bytes, bytes);
+    }
+    packing = packing || NeedsPacking(input);
+  }
+  if (packing) UM_TRY(PackInputs(inputs, error));
+  for (const um::Patch& patch : plan.input_patches()) *patch.slot = const_cast<void*>(plan.inputs()[patch.index]);
+  return UM_OK;
+}
+
+um_status um_session::Reserve(Plan* plan, um_error* error) {
+  const size_t bytes = plan->arena_bytes();
+  if (max_arena_bytes_ != 0 && bytes > max_arena_bytes_) {
+    return Fail(error, UM_TOO_LARGE, "the call needs %zu bytes of working memory; the session allows %zu", bytes,
+                max_arena_bytes_);
+  }
+  if (!arena_.Reserve(bytes)) return um::OutOfMemory(error, bytes);
+  plan->Resolve(*model_, arena_.data());
+  return UM_OK;
+}
+
+um_status um_session::PackInputs(const um_tensor* inputs, um_error* error) {
+  Plan& plan = *current_;
+  const size_t count = plan.program().inputs.size();
+  size_t total = 0;
+  for (size_t k = 0; k < count; ++k) {
+    size_t rounded = 0;
+    if (plan.input_bytes(k) == 0 || !NeedsPacking(inputs[k])) continue;
+    if (!um::RoundUp(plan.input_bytes(k), um::kBlockAlignment, &rounded) || !um::Add(total, rounded, &total)) {
+      return um::OutOfMemory(error, SIZE_MAX);
+    }
+  }
+  if (!packed_.Reserve(total)) return um::OutOfMemory(error, total);
+  uint8_t* at = packed_.data();
+  for (size_t k = 0; k < count; ++k) {
+    if (plan.input_bytes(k) == 0 || !NeedsPacking(inputs[k])) continue;
+    um::Pack(inputs[k], um::DtypeSize(static_cast<uint32_t>(inputs[k].dtype)), at);
+    plan.inputs()[k] = at;
+    at += (plan.input_bytes(k) + um::kBlockAlignment - 1) / um::kBlockAlignment * um::kBlockAlignment;
+  }
+  return UM_OK;
+}
+
+// -- outputs --------------------------------------------------------------------------------------------------
+void um_session::Describe(um_tensor* outputs) const {
+  const um::Program& program = current_->program();
+  for (size_t k = 0; k < program.outputs.size(); ++k) {
+    um_tensor& output = outputs[k];
+    output.dtype = static_cast<um_dtype>(program.outputs[k].dtype);
+    output.rank = static_cast<int32_t>(program.outputs[k].dim_count);
+    output.shape = current_->output_shape(k);
+    output.bytes = current_->output_bytes(k);
+  }
+}
+
+um_status um_session::PlaceOutputs(const um_tensor* outputs, um_error* error) {
+  Plan& plan = *current_;
+  const um::Program& program = plan.program();
+  bool giving = false;
+  for (size_t k = 0; k < program.outputs.size(); ++k) {
+    const um_tensor& output = outputs[k];
+    plan.outputs()[k] = output.data;
+    if (output.data == nullptr) {
+      giving = true;
+    } else if (output.bytes < plan.output_bytes(k)) {
+      return Fail(error, UM_OUTPUT_TOO_SMALL, "output %zu needs %zu bytes; there is room for %zu", k,
+                  plan.output_bytes(k), output.bytes);
+    } else if (!um::IsAligned(output.data, um::DtypeSize(program.outputs[k].dtype))) {
+      return Fail(error, UM_WRONG_ARGUMENT, "the memory of output %zu is not aligned to its elements, %s", k,
+                  um::DtypeName(program.outputs[k].dtype));
+    }
+  }
+  if (giving) UM_TRY(GiveOutputs(outputs, error));
+  UM_TRY(CheckOverlap(error));
+  for (const um::Patch& patch : plan.output_patches()) *patch.slot = plan.outputs()[patch.index];
+  return UM_OK;
+}
+
+// Memory of the session for outputs that came without.
+um_status um_session::GiveOutputs(const um_tensor* outputs, um_error* error) {
+  Plan& plan = *current_;
+  const size_t count = plan.program().outputs.size();
+  for (size_t k = 0; k < plan.program().inputs.size(); ++k) {
+    if (Overlap(plan.inputs()[k], plan.input_bytes(k), given_.data(), given_.bytes())) {
+      return Fail(error, UM_WRONG_ARGUMENT,
+                  "input %zu is memory that the session gave for an output, and which it needs again: copy it first", k);
+    }
+  }
+  size_t total = 0;
+  for (size_t k = 0; k < count; ++k) {
+    size_t rounded = 0;
+    if (outputs[k].data != nullptr) continue;
+    if (!um::RoundUp(plan.output_bytes(k), um::kBlockAlignment, &rounded) || !um::Add(total, rounded, &total)) {
+      return um::OutOfMemory(error, SIZE_MAX);
+    }
+  }
+  if (given_.data() == nullptr || given_.bytes() < total) {
+    if (!given_.Allocate(total)) return um::OutOfMemory(error, total);
+  }
+  uint8_t* at = given_.data();
+  for (size_t k = 0; k < count; ++k) {
+    if (outputs[k].data != nullptr) continue;
+    plan.outputs()[k] = at;
+    at += (plan.output_bytes(k) + um::kBlockAlignment - 1) / um::kBlockAlignment * um::kBlockAlignment;
+  }
+  return UM_OK;
+}
+
+// Kernels take it that what they write is nothing else: overlapping memory would give wrong numbers silently.
+um_status um_session::CheckOverlap(um_error* error) const {
+  const Plan& plan = *current_;
+  const size_t inputs = plan.program().inputs.size(), outputs = plan.program().outputs.size();
+  for (size_t k = 0; k < outputs; ++k) {
+    for (size_t n = 0; n < inputs; ++n) {
+      if (Overlap(plan.outputs()[k], plan.output_bytes(k), plan.inputs()[n], plan.input_bytes(n))) {
+        return Fail(error, UM_WRONG_ARGUMENT, "output %zu overlaps input %zu in memory: give it memory of its own", k, n);
+      }
+    }
+    for (size_t n = 0; n < k; ++n) {
+      if (Overlap(plan.outputs()[k], plan.output_bytes(k), plan.outputs()[n], plan.output_bytes(n))) {
+        return Fail(error, UM_WRONG_ARGUMENT, "the outputs %zu and %zu overlap in memory", n, k);
+      }
+    }
+  }
+  return UM_OK;
+}
+
+// -- run ------------------------------------------------------------------------------------------------------
+um_status um_session::Execute(um_tensor* outputs, size_t count, um_error* error) {
+  Plan& plan = *current_;
+  if (count != plan.program().outputs.size() || (outputs == nullptr && count > 0)) {
+    return Fail(error, UM_WRONG_ARGUMENT, "%zu outputs were given; the signature %s has %zu",
+                outputs == nullptr ? size_t{0} : count, plan.program().tables.text(plan.program().row.signature),
+                plan.program().outputs.size());
+  }
+  const um_status placed = PlaceOutputs(outputs, error);
+  if (placed != UM_OK) {
+    if (placed == UM_OUTPUT_TOO_SMALL) Describe(outputs);
+    return placed;
+  }
+  UM_TRY(Run(error));
+  Describe(outputs);
+  for (size_t k = 0; k < count; ++k) outputs[k].data = plan.outputs()[k];
+  return UM_OK;
+}
+
+um_status um_session::Run(um_error* error) {
+  const um::Program& program = current_->program();
+  for (const Step& step : current_->steps()) {
+    switch (step.opcode) {
+      case Opcode::kCall:
+        if (step.extent > 0) step.function(step.buffers, step.ints, 0, step.extent);
+        break;
+      case Opcode::kCopy:
+        if (step.bytes > 0) memmove(step.buffers[0], step.buffers[1], step.bytes);
+        break;
+      case Opcode::kGuard:
+        if ((*static_cast<const uint8_t*>(step.buffers[0]) != 0) == (step.expected != 0)) break;
+        [[fallthrough]];
+      case Opcode::kRaise: {
+        const um::format::MessageRow& message = program.messages[step.message];
+        const char* file = program.tables.text(message.file);
+        const char* text = program.tables.text(message.text);
+        if (file[0] == '\0') return Fail(error, UM_NOT_TRACED, "%s", text);
+        return Fail(error, UM_NOT_TRACED, "%s:%u %s", file, message.line, text);
+      }
+      case Opcode::kReturn:
+        return UM_OK;
+    }
+  }
+  return UM_OK;
+}

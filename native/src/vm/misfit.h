@@ -1,0 +1,15 @@
+// Says in words why no program takes some inputs.
+#pragma once
+
+#include "vm/plan.h"
+
+namespace um {
+
+// For a method with one signature, or where one came close: what is wrong with which input.
+um_status RefuseInputs(const Program& program, const Misfit& misfit, const um_tensor* inputs, size_t count,
+                       um_error* error);
+// For a method with several: what came, and what there is.
+um_status RefuseSignatures(const Tables& tables, const format::MethodRow& method, const um_tensor* inputs, size_t count,
+                           um_error* error);
+
+}  // namespace um

@@ -1,0 +1,51 @@
+// A model with memory to run in: what um_session is. It belongs to one thread at a time.
+#pragma once
+
+#include "vm/plan.h"
+
+struct um_session {
+ public:
+  um_session(um_model* model, size_t max_arena_bytes) : model_(model), max_arena_bytes_(max_arena_bytes) {}
+  um_session(const um_session&) = delete;
+  um_session& operator=(const um_session&) = delete;
+  ~um_session();
+
+  [[nodiscard]] um_status Allocate(um_error* error);
+  um_model* model() const { return model_; }
+
+  // Finds the program, works out the sizes where they are new, and binds the inputs.
+  [[nodiscard]] um_status Prepare(size_t method, const um_tensor* inputs, size_t count, um_error* error);
+  // Tells the outputs' dtypes, shapes and bytes. Something is prepared.
+  void Describe(um_tensor* outputs) const;
+  // Runs what is prepared.
+  [[nodiscard]] um_status Execute(um_tensor* outputs, size_t count, um_error* error);
+
+  bool prepared() const { return current_ != nullptr; }
+  size_t output_count() const { return current_->program().outputs.size(); }
+  size_t signature() const { return signature_; }
+  const um::Plan* current() const { return current_; }
+
+ private:
+  um_status Choose(size_t method, const um_tensor* inputs, size_t count, um_error* error);
+  um_status Try(size_t method, uint32_t number, const um_tensor* inputs, size_t count, um::Misfit* misfit,
+                um_error* error);
+  um_status MakePlan(uint32_t program, um_error* error);
+  um_status Reserve(um::Plan* plan, um_error* error);
+  um_status Bind(const um_tensor* inputs, um_error* error);
+  um_status PackInputs(const um_tensor* inputs, um_error* error);
+  um_status PlaceOutputs(const um_tensor* outputs, um_error* error);
+  um_status GiveOutputs(const um_tensor* outputs, um_error* error);
+  um_status CheckOverlap(um_error* error) const;
+  um_status Run(um_error* error);
+
+  um_model* model_;
+  size_t max_arena_bytes_;
+  um::Block memory_;
+  um::Plan** plans_ = nullptr;        // by program of the file; null until one is first tried
+  uint32_t* last_ = nullptr;          // by method: the program, counted in the method, that it took last
+  um::Block arena_;
+  um::Block packed_;                  // copies of inputs that are not contiguous or aligned
+  um::Block given_;                   // outputs for which the caller gave no memory
+  um::Plan* current_ = nullptr;
+  size_t signature_ = 0;
+};
