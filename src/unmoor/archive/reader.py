@@ -34,7 +34,7 @@ from unmoor.ir.program import (
     Weight,
 )
 from unmoor.ir.signature import Signature, TensorSpec
-from unmoor.ir.structure import parse_structure
+from unmoor.ir.structure import parse_arguments, parse_result
 from unmoor.ir.types import TensorType
 
 CHECK_SIGNS = {code: sign for sign, code in layout.CHECK_OPS.items()}
@@ -185,8 +185,8 @@ class _Decoder:
         signature = Signature(
             tuple(self._spec(s, symbols, True) for s in specs[: row.input_count]),
             tuple(self._spec(s, symbols, False) for s in specs[row.input_count :]),
-            parse_structure(t.string(row.arguments)),
-            parse_structure(t.string(row.result)),
+            parse_arguments(t.string(row.arguments), row.input_count),
+            parse_result(t.string(row.result), row.output_count),
             relations,
         )
         if str(signature) != t.string(row.signature):

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from unmoor.errors import ArchiveError
 from unmoor.ir.kernel import Kernel
 from unmoor.ir.program import Formula, FormulaOp, Instruction, Opcode, Place, Program, TensorRegister, Weight
-from unmoor.ir.structure import leaf_count
 
 MAX_RANK = 16
 OPERANDS = {Opcode.COPY: 2, Opcode.GUARD: 1, Opcode.RAISE: 0, Opcode.RETURN: 0}
@@ -48,7 +47,7 @@ class _Checker:
             self.refuse(f"{who} has the message {number}, which does not exist")
 
     def signature(self) -> None:
-        """The specs agree with the first tensor registers, and the structures with the specs."""
+        """The specs agree with the first tensor registers."""
         p, s = self.program, self.program.signature
         specs = (*s.inputs, *s.outputs)
         if len(p.tensors) < len(specs):
@@ -60,8 +59,6 @@ class _Checker:
                 self.refuse(f"tensor register {number} is not {spec}")
             if len(tensor.dims) != spec.type.rank:
                 self.refuse(f"tensor register {number} has another rank than {spec}")
-        if leaf_count(s.arguments) != len(s.inputs) or leaf_count(s.result) != len(s.outputs):
-            self.refuse("the structures hold other numbers of tensors than the signature")
 
     def formula(self, number: int, f: Formula) -> None:
         if f.op is FormulaOp.CONST:

@@ -26,13 +26,30 @@ def parse_structure(text: str) -> Structure:
     return _structure(json.loads(text), 0)
 
 
-def leaf_count(structure: Structure) -> int:
-    """How many tensors a structure holds."""
+def parse_arguments(text: str, inputs: int) -> Structure:
+    """The structure of (args, kwargs) for a call of that many tensors; ValueError for any other structure."""
+    structure = parse_result(text, inputs)
+    match structure:
+        case Sequence("tuple", (Sequence("tuple", _), Mapping(_, _, ""))):
+            return structure
+    raise ValueError(f"the structure of the arguments is no tuple of a tuple and a dict: {text[:80]}")
+
+
+def parse_result(text: str, tensors: int) -> Structure:
+    """A structure that holds each of that many tensors once; ValueError for any other."""
+    structure = parse_structure(text)
+    if sorted(leaves(structure)) != list(range(tensors)):
+        raise ValueError(f"the structure does not hold each of {tensors} tensors once: {text[:80]}")
+    return structure
+
+
+def leaves(structure: Structure) -> list[int]:
+    """The numbers of the tensors in a structure, from left to right."""
     if isinstance(structure, Leaf):
-        return 1
+        return [structure.index]
     if isinstance(structure, (Sequence, Mapping)):
-        return sum(map(leaf_count, structure.items))
-    return 0
+        return [index for item in structure.items for index in leaves(item)]
+    return []
 
 
 def _plain(structure: Structure) -> Any:
@@ -65,9 +82,9 @@ def _structure(plain: Any, depth: int) -> Structure:
                 return Sequence("list", tuple(_structure(i, depth + 1) for i in items))
             case {"dict": list(pairs)} if plain.keys() <= {"dict", "type"} and all(map(_is_pair, pairs)):
                 type_name = plain.get("type", "")
-                if isinstance(type_name, str):
-                    items = tuple(_structure(i, depth + 1) for _, i in pairs)
-                    return Mapping(tuple(k for k, _ in pairs), items, type_name)
+                if isinstance(type_name, str) and len({k for k, _ in pairs}) == len(pairs):
+                    values = tuple(_structure(i, depth + 1) for _, i in pairs)
+                    return Mapping(tuple(k for k, _ in pairs), values, type_name)
     raise ValueError(f"no structure: {str(plain)[:80]}")
 
 

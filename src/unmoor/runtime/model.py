@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from unmoor.errors import SignatureError, UnmoorError
+from unmoor.errors import ArchiveError, NotTrusted, SignatureError, UnmoorError
 from unmoor.ir.signature import Leaf, Mapping, Sequence, Structure
-from unmoor.ir.structure import parse_structure
+from unmoor.ir.structure import parse_arguments, parse_result
 from unmoor.runtime import _native
 from unmoor.runtime.status import Status, error_of
 from unmoor.runtime.structures import flatten, rebuild
@@ -61,7 +61,7 @@ class Method(_native.Function):
     ) -> None:
         self.info_of_method = info
         self.arguments, self.result = arguments, result
-        self._on_miss = on_miss
+        self._model, self._on_miss = model, on_miss
         flat = bool(info.signatures) and _is_flat(arguments)
         returns = _returns(result, outputs)
         self._names = _parameter_names(arguments, info.signatures)
@@ -92,6 +92,11 @@ class Method(_native.Function):
             raise UnmoorError("the arguments cannot be read as tensors of this machine")
         if status == Status.WRONG_INPUT:
             return self._missed(args, kwargs, result)
+        if status == Status.NOT_TRUSTED:
+            raise NotTrusted(
+                "the file's machine code may not run, since nobody has vouched for the file. If it comes from where "
+                f'you think, open it with trust="{self._model.digest}" (or trust=True)'
+            )
         raise error_of(status, result)
 
     def _missed(self, args: tuple[Any, ...], kwargs: dict[str, Any], message: str) -> Any:
@@ -122,9 +127,7 @@ class Model(Method):
         made: dict[str, tuple[Any, ...]] = {}
         for number, (name, assumptions, signatures) in enumerate(described):
             info = MethodInfo(name, tuple(s[0] for s in signatures), assumptions)
-            _, arguments, result, _, outputs = signatures[0] if signatures else ("", "null", "null", 0, 0)
-            parsed = (parse_structure(arguments), parse_structure(result))
-            made[name] = (self._handle, number, info, *parsed, outputs, on_miss, outputs_as)
+            made[name] = (self._handle, number, info, *_structures(name, signatures), on_miss, outputs_as)
         chosen = method or ("forward" if "forward" in made or not made else next(iter(made)))
         if chosen not in made:
             raise SignatureError(f"the file has no method {chosen}; it has {', '.join(made) or 'none'}")
@@ -152,9 +155,24 @@ class Model(Method):
         raise AttributeError(f"the model has no method or attribute {name}; its methods are {', '.join(methods)}")
 
 
+def _structures(name: str, signatures: list[tuple[str, str, str, int, int]]) -> tuple[Structure, Structure, int]:
+    """The structures of arguments and result, and the number of outputs: one for all signatures of a method."""
+    if not signatures:
+        return None, None, 0
+    if len({s[1:] for s in signatures}) > 1:
+        raise ArchiveError(f"the file is damaged: the signatures of {name} differ in their structures")
+    _, arguments, result, inputs, outputs = signatures[0]
+    try:
+        return parse_arguments(arguments, inputs), parse_result(result, outputs), outputs
+    except (ValueError, RecursionError) as error:
+        raise ArchiveError(f"the file is damaged: {error}") from error
+
+
 def _open(source: Any, trust: bool | str, weights: Any) -> _native.Model:
     path = os.fspath(source) if isinstance(source, os.PathLike) else source
     digest = trust if isinstance(trust, str) else None
+    if digest is not None and not re.fullmatch("sha256:[0-9a-f]{64}", digest):
+        raise NotTrusted(f"trust is True, False or a digest, 'sha256:' and 64 hex digits; {digest!r} is none of them")
     try:
         return _native.Model(path, weights, 2 if digest is not None else int(trust), digest)
     except RuntimeError as error:

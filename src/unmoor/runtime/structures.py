@@ -96,7 +96,7 @@ def _fields(given: Any) -> AbstractMapping[str, Any] | None:
     return None
 
 
-def _same(wanted: None | bool | int | float | str, given: Any) -> bool:
+def _same(wanted: bool | int | float | str | None, given: Any) -> bool:
     if isinstance(wanted, float) and isinstance(given, float) and wanted != wanted and given != given:
         return True  # both are nan
     return type(wanted) is type(given) and wanted == given

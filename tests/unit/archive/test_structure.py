@@ -7,7 +7,7 @@ import math
 import pytest
 
 from unmoor.ir.signature import Leaf, Mapping, Sequence, Structure
-from unmoor.ir.structure import leaf_count, parse_structure, print_structure
+from unmoor.ir.structure import leaves, parse_structure, print_structure
 
 NESTED = Sequence(
     "tuple",
@@ -30,7 +30,7 @@ def test_a_nan_reads_back() -> None:
 
 
 def test_leaves_are_counted() -> None:
-    assert leaf_count(NESTED) == 2
+    assert leaves(NESTED) == [0, 2]
 
 
 @pytest.mark.parametrize(
