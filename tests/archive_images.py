@@ -25,7 +25,7 @@ from unmoor.ir.program import (
     Weight,
 )
 from unmoor.ir.scalar import Load
-from unmoor.ir.signature import Leaf, Mapping, Sequence, Signature, TensorSpec
+from unmoor.ir.signature import Leaf, Mapping, Sequence, Signature, Structure, TensorSpec
 from unmoor.ir.target import X86_64_V3, X86_64_V4
 from unmoor.ir.types import TensorType
 
@@ -96,3 +96,46 @@ def image(code: tuple[ObjectCode, ...] | None = None) -> Image:
         (add_program(), add_program(9)),
     )
     return Image((forward, Method("again", "", (), ("x",), "", (add_program(),))), (add_kernel(),), weights(), code)
+
+
+def copying(
+    inputs: tuple[tuple[str, TensorType], ...],
+    outputs: tuple[int, ...],
+    arguments: Structure | None = None,
+    result: Structure | None = None,
+) -> Program:
+    """A program without kernels: output k is a copy of input outputs[k]. By default it is called flat, and returns a
+    tensor or a tuple."""
+    symbols = dict.fromkeys(d.symbol for _, t in inputs for d in t.shape if d.symbol)
+    where = {s: (k, a) for k, (_, t) in enumerate(inputs) for a, d in enumerate(t.shape) if (s := d.symbol) in symbols}
+    formulas: list[Formula] = []
+
+    def row(*formula: int) -> int:
+        formulas.append(Formula(FormulaOp(formula[0]), *formula[1:]))
+        return len(formulas) - 1
+
+    def register(place: Place, index: int, of: TensorType) -> TensorRegister:
+        size = row(FormulaOp.CONST, of.dtype.size)
+        dims = []
+        for d in of.shape:
+            dims.append(row(FormulaOp.DIM, *where[d.symbol]) if d.symbol else row(FormulaOp.CONST, d.value))
+            size = row(FormulaOp.MUL, size, dims[-1])
+        return TensorRegister(place, index, of.dtype, tuple(dims), size)
+
+    tensors = [register(Place.INPUT, k, t) for k, (_, t) in enumerate(inputs)]
+    tensors += [register(Place.OUTPUT, k, inputs[i][1]) for k, i in enumerate(outputs)]
+    code = [Instruction(Opcode.COPY, tensors=(len(inputs) + k, i)) for k, i in enumerate(outputs)]
+    if arguments is None:
+        arguments = Sequence("tuple", (Sequence("tuple", tuple(map(Leaf, range(len(inputs))))), Mapping((), ())))
+    if result is None:
+        result = Leaf(0) if len(outputs) == 1 else Sequence("tuple", tuple(map(Leaf, range(len(outputs)))))
+    specs = tuple(TensorSpec(f"output{k}", inputs[i][1]) for k, i in enumerate(outputs))
+    signature = Signature(tuple(TensorSpec(*i) for i in inputs), specs, arguments, result)
+    zero = row(FormulaOp.CONST, 0)
+    done = (*code, Instruction(Opcode.RETURN))
+    return Program(signature, tuple(formulas), (), tuple(tensors), done, (), (Source(),), zero, zero, zero)
+
+
+def copies(*programs: Program, name: str = "forward") -> Image:
+    """An image of one method that needs no machine code."""
+    return Image((Method(name, "", (), (), "", programs),), (), (), ())

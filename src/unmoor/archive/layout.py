@@ -338,6 +338,11 @@ SECTIONS = (
 BY_NAME = {s.name: s for s in SECTIONS}
 BY_KIND = {s.kind: s for s in SECTIONS}
 
+# Rows are owned: those of the roots by the file, each other row by the one row whose run it is in. A walk over roots,
+# and in each row over its runs in the order of the fields, meets the rows of every table in order, and all of them.
+ROOTS = ("methods", "kernels", "weights")
+RUNS = {s.name: tuple(f for f in s.row.fields if f.count) if s.row else () for s in SECTIONS}
+
 # What fields with `of` one of these names hold.
 DIM_KINDS = {"fixed": 0, "symbol": 1, "expression": 2}
 ROLES = {"in": 0, "out": 1, "local": 2}

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from unmoor.dtypes import bool_
 from unmoor.errors import ArchiveError
 from unmoor.ir.kernel import Kernel
 from unmoor.ir.program import Formula, FormulaOp, Instruction, Opcode, Place, Program, TensorRegister, Weight
 
 MAX_RANK = 16
+ENDS = (Opcode.RETURN, Opcode.RAISE)
 OPERANDS = {Opcode.COPY: 2, Opcode.GUARD: 1, Opcode.RAISE: 0, Opcode.RETURN: 0}
 
 
@@ -26,13 +28,14 @@ def check_program(program: Program, kernels: Sequence[Kernel], weights: Sequence
         checker.tensor(number, tensor)
     for number, instruction in enumerate(program.code):
         checker.instruction(number, instruction)
-    if not program.code or program.code[-1].opcode not in (Opcode.RETURN, Opcode.RAISE):
-        checker.refuse("the code does not end in return or raise")
+    if not program.code:
+        checker.refuse("it has no code")
 
 
 class _Checker:
     def __init__(self, p: Program, kernels: Sequence[Kernel], weights: Sequence[Weight], where: str) -> None:
         self.program, self.kernels, self.weights, self.where = p, kernels, weights, where
+        self.written: set[tuple[Place, int]] = set()
 
     def refuse(self, what: str) -> None:
         raise ArchiveError(f"the file is damaged: {self.where}: {what}")
@@ -82,31 +85,33 @@ class _Checker:
         }
         if t.index >= limits[t.place]:
             self.refuse(f"tensor register {number} is at {t.place.name} {t.index}, which does not exist")
+        of = {Place.INPUT: p.signature.inputs, Place.OUTPUT: p.signature.outputs}.get(t.place)
+        wanted = of[t.index].type.dtype if of else self.weights[t.index].dtype if t.place is Place.WEIGHT else t.dtype
+        if t.dtype is not wanted:
+            self.refuse(f"tensor register {number} reads {t.place.name} {t.index} as another dtype")
         if len(t.dims) > MAX_RANK:
             self.refuse(f"tensor register {number} has {len(t.dims)} dims; {MAX_RANK} is the most")
 
     def instruction(self, number: int, i: Instruction) -> None:
+        """The operands exist and fit, what is read has been written, and unused fields are 0."""
         who = f"instruction {number} ({i.opcode.name})"
         self.ints(who, (*i.ints, i.extent))
         for t in i.tensors:
             if t >= len(self.program.tensors):
                 self.refuse(f"{who} has the tensor register {t}, which does not exist")
-        if i.source >= len(self.program.sources):
+        if i.source >= max(len(self.program.sources), 1):
             self.refuse(f"{who} has a source that does not exist")
-        if i.opcode is Opcode.CALL:
-            self.call(who, i)
-        elif len(i.tensors) != OPERANDS[i.opcode] or i.ints:
+        if (i.opcode in ENDS) != (number == len(self.program.code) - 1):
+            self.refuse(f"{who}: return or raise is the last instruction, and only the last")
+        if i.opcode is not Opcode.CALL and (len(i.tensors) != OPERANDS[i.opcode] or i.ints or i.kernel or i.extent):
             self.refuse(f"{who} has the wrong number of operands")
+        if i.opcode is not Opcode.GUARD and i.expected:
+            self.refuse(f"{who} expects something, which only a guard does")
         if i.opcode in (Opcode.GUARD, Opcode.RAISE):
             self.message(who, i.message)
-        if i.opcode is Opcode.COPY:
-            target, source = (self.program.tensors[t] for t in i.tensors)
-            if target.place in (Place.INPUT, Place.WEIGHT) or target.dtype is not source.dtype:
-                self.refuse(f"{who} copies between tensors that do not fit")
-        if i.opcode is Opcode.GUARD:
-            tested = self.program.tensors[i.tensors[0]]
-            if tested.dtype.name != "bool" or tested.dims or i.expected > 1:
-                self.refuse(f"{who} does not test a 0-dim bool")
+        elif i.message:
+            self.refuse(f"{who} has a message, which only a guard and a raise have")
+        RULES[i.opcode](self, who, i)
 
     def call(self, who: str, i: Instruction) -> None:
         if i.kernel >= len(self.kernels):
@@ -118,5 +123,59 @@ class _Checker:
             tensor = self.program.tensors[t]
             if tensor.dtype is not buffer.dtype:
                 self.refuse(f"{who} gives the buffer {buffer.name} of {kernel.name} another dtype")
-            if buffer.role != "in" and tensor.place in (Place.INPUT, Place.WEIGHT):
-                self.refuse(f"{who} lets {kernel.name} write into an input or weight")
+            if tensor.place is Place.WEIGHT and self.is_packed(tensor) != (buffer.panels is not None):
+                self.refuse(f"{who} gives the buffer {buffer.name} of {kernel.name} another layout")
+            if buffer.role == "in":
+                self.reads(who, t)
+            else:
+                self.writes(who, t)
+        self.written |= {self.memory(t) for t, b in zip(i.tensors, kernel.buffers, strict=True) if b.role == "out"}
+
+    def copy(self, who: str, i: Instruction) -> None:
+        target, source = i.tensors
+        self.reads(who, source)
+        self.writes(who, target)
+        if self.program.tensors[target].dtype is not self.program.tensors[source].dtype:
+            self.refuse(f"{who} copies between dtypes")
+        if self.is_packed(self.program.tensors[source]):
+            self.refuse(f"{who} copies a packed weight")
+        self.written.add(self.memory(target))
+
+    def guard(self, who: str, i: Instruction) -> None:
+        self.reads(who, i.tensors[0])
+        tested = self.program.tensors[i.tensors[0]]
+        if tested.dtype is not bool_ or tested.dims or i.expected > 1 or self.is_packed(tested):
+            self.refuse(f"{who} does not test a 0-dim bool")
+
+    def ends(self, who: str, i: Instruction) -> None:
+        if i.opcode is Opcode.RETURN:
+            for number in range(len(self.program.signature.outputs)):
+                if (Place.OUTPUT, number) not in self.written:
+                    self.refuse(f"{who}: nothing has written output {number}")
+
+    # -- memory -------------------------------------------------------------------------------
+    def memory(self, register: int) -> tuple[Place, int]:
+        """What a register names: an output is one memory for all registers that name it; in the arena each has its own."""
+        tensor = self.program.tensors[register]
+        return (tensor.place, register if tensor.place is Place.ARENA else tensor.index)
+
+    def reads(self, who: str, register: int) -> None:
+        tensor = self.program.tensors[register]
+        if tensor.place in (Place.OUTPUT, Place.ARENA) and self.memory(register) not in self.written:
+            self.refuse(f"{who} reads the tensor register {register} before it is written")
+
+    def writes(self, who: str, register: int) -> None:
+        if self.program.tensors[register].place in (Place.INPUT, Place.WEIGHT):
+            self.refuse(f"{who} writes into an input or a weight")
+
+    def is_packed(self, tensor: TensorRegister) -> bool:
+        return tensor.place is Place.WEIGHT and self.weights[tensor.index].panels is not None
+
+
+RULES = {
+    Opcode.CALL: _Checker.call,
+    Opcode.COPY: _Checker.copy,
+    Opcode.GUARD: _Checker.guard,
+    Opcode.RAISE: _Checker.ends,
+    Opcode.RETURN: _Checker.ends,
+}

@@ -43,11 +43,10 @@ class Tables:
         for section in layout.SECTIONS:
             if section.row is not None and not section.detail:
                 self._rows[section.name] = _decode(section, container.section(section.name))
-        self._used = dict.fromkeys(self._rows, 0)
         for section in layout.SECTIONS:
             if section.name in self._rows:
                 self._check(section)
-        self._check_runs()
+        self._check_owners()
         self._strings = self._decode_strings(bytes(container.section("string_bytes")))
 
     def __getitem__(self, section: str) -> list[Record]:
@@ -74,9 +73,7 @@ class Tables:
                 elif f.of in ENUMS:
                     sound = value in ENUMS[f.of]
                 elif f.count:
-                    count = getattr(record, f.count)
-                    sound = value + count <= limit
-                    self._used[f.of] += count
+                    sound = value + getattr(record, f.count) <= limit
                 else:
                     sound = value < limit
                 if not sound:
@@ -84,12 +81,25 @@ class Tables:
                         f"the file is damaged: {section.name}[{number}].{f.name} = {value} is out of range"
                     )
 
-    def _check_runs(self) -> None:
-        """The runs into a table add up to its rows: decoding takes time and memory in proportion to the file."""
-        in_runs = {f.of for s in layout.SECTIONS if s.row for f in s.row.fields if f.count}
-        for name in sorted(in_runs):
-            if self._used[name] != len(self._rows[name]):
-                raise ArchiveError(f"the file is damaged: the runs into {name} do not add up to its rows")
+    def _check_owners(self) -> None:
+        """Every row is in one run, in the order of a walk from the roots: decoding is linear in the file's size."""
+        self._next = dict.fromkeys(self._rows, 0)
+        for root in layout.ROOTS:
+            self._next[root] = len(self._rows[root])
+            for record in self._rows[root]:
+                self._own(root, record)
+        for name, taken in self._next.items():
+            if name != "strings" and taken != len(self._rows[name]):
+                raise ArchiveError(f"the file is damaged: {name} has rows that nothing uses")
+
+    def _own(self, section: str, record: Record) -> None:
+        for f in layout.RUNS[section]:
+            first, count = getattr(record, f.name), getattr(record, f.count)
+            if first != self._next[f.of]:
+                raise ArchiveError(f"the file is damaged: a run into {f.of} starts at {first}, not behind the last one")
+            self._next[f.of] += count
+            for child in self._rows[f.of][first : first + count] if layout.RUNS[f.of] else ():
+                self._own(f.of, child)
 
     def _decode_strings(self, raw: bytes) -> list[str]:
         strings, end = [], 0

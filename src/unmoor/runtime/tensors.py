@@ -13,6 +13,11 @@ from unmoor.errors import SignatureError
 def readable(value: Any, name: str) -> Any:
     """A plain contiguous CPU tensor or array of the same elements. SignatureError says why there is none."""
     if isinstance(value, np.ndarray):
+        if type(value) not in (np.ndarray, np.memmap):
+            raise SignatureError(
+                f"{name} is a {type(value).__name__}, a subclass of numpy.ndarray with a meaning of its own; "
+                f"pass numpy.asarray({name}) if its elements are all that counts"
+            )
         return np.array(value, value.dtype.newbyteorder("="), order="C", subok=False)
     if isinstance(value, np.generic):
         return np.asarray(value)
@@ -30,6 +35,11 @@ def _readable_torch(torch: Any, value: Any, name: str) -> Any:
         raise SignatureError(
             "the model is called while a torch dispatch mode is active (a trace, for instance), "
             "which would not see what it does: call it outside"
+        )
+    if torch._C._functorch.is_functorch_wrapped_tensor(value):
+        raise SignatureError(
+            f"{name} is inside a transform of torch.func (vmap, grad, jvp): a compiled program is not transformed. "
+            "Transform the function that was traced, or call the model outside"
         )
     if value.requires_grad and torch.is_grad_enabled():
         raise SignatureError(
