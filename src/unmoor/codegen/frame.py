@@ -1,0 +1,196 @@
+"""The frame of a kernel's function: where its buffers, sizes and scalar values are, and how they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from unmoor.codegen import math
+from unmoor.codegen.builder import COMPUTE, MEMORY, Builder, Val, const, const_lanes, lanes_of
+from unmoor.ir.dim import Call, Dim
+from unmoor.ir.kernel import PANEL_WIDTH, Kernel, Panels
+from unmoor.ir.scalar import Apply, Expr, IndexValue, Load, Number, Ref
+
+
+@dataclass(frozen=True)
+class Lanes:
+    """The vector axis in force: lane l stands for loop index `var` + l. `mask` is None where all lanes count;
+    `count` is then how many do."""
+
+    var: str
+    count: int
+    mask: Val | None = None
+    live: Val | None = None
+
+
+class Frame:
+    """Reads sizes, elements and expressions of one kernel while its function is built."""
+
+    def __init__(self, b: Builder, kernel: Kernel, buffers: dict[str, Val], sizes: dict[str, Val]) -> None:
+        self.b = b
+        self.kernel = kernel
+        self.buffers = buffers
+        self.sizes = sizes  # symbols and loop indices -> i64
+        self.values: dict[str, Val] = {}
+        self.late: dict[str, Expr] = {}  # Lets that are computed where they are used
+        self.lanes: Lanes | None = None
+        self.layout = {x.name: x for x in kernel.buffers}
+
+    @contextmanager
+    def vector(self, lanes: Lanes) -> Iterator[None]:
+        """A part of the function in which `lanes` is the vector axis."""
+        before, self.lanes = self.lanes, lanes
+        values, late = dict(self.values), dict(self.late)
+        try:
+            yield
+        finally:
+            self.lanes, self.values, self.late = before, values, late
+
+    # -- sizes --------------------------------------------------------------------------------
+    def size(self, d: Dim) -> Val:
+        """An i64 with the value of a Dim at the current loop indices (of lane 0)."""
+        total: Val | None = None
+        for monomial, coefficient in d.terms:
+            term: Val | None = None
+            for atom, power in monomial:
+                factor = self.sizes[atom] if isinstance(atom, str) else self._call(atom)
+                for _ in range(power):
+                    term = factor if term is None else self.b.op("mul nsw", term, factor)
+            if term is None:
+                term = const("i64", coefficient)
+            elif coefficient != 1:
+                term = self.b.op("mul nsw", term, const("i64", coefficient))
+            total = term if total is None else self.b.op("add nsw", total, term)
+        return const("i64", 0) if total is None else total
+
+    def _call(self, atom: Call) -> Val:
+        a, c = self.size(atom.a), self.size(atom.b)
+        if atom.fn in ("min", "max"):
+            return self.b.intrinsic(f"s{atom.fn}", [a, c])
+        quotient = self._floor_divide(a, c)
+        return quotient if atom.fn == "floordiv" else self.b.sub(a, self.b.mul(quotient, c))
+
+    def _floor_divide(self, a: Val, c: Val) -> Val:
+        quotient = self.b.sdiv(a, c)
+        rest = self.b.sub(a, self.b.mul(quotient, c))
+        other_sign = self.b.icmp("slt", self.b.xor(rest, c), 0)
+        adjust = self.b.and_(self.b.icmp("ne", rest, 0), other_sign)
+        return self.b.sub(quotient, self.b.convert("zext", adjust, "i64"))
+
+    @contextmanager
+    def at(self, **places: Val) -> Iterator[None]:
+        """A part of the function in which loop indices have these values."""
+        before = dict(self.sizes)
+        self.sizes.update(places)
+        try:
+            yield
+        finally:
+            self.sizes.clear()
+            self.sizes.update(before)
+
+    # -- expressions --------------------------------------------------------------------------
+    def expr(self, e: Expr) -> Val:
+        """The value of an expression: one lane where it is the same in all, else a vector."""
+        if isinstance(e, Number):
+            return const(COMPUTE[e.dtype], e.value)
+        if isinstance(e, Ref):
+            if e.name not in self.values:
+                self.values[e.name] = self.expr(self.late[e.name])
+            return self.values[e.name]
+        if isinstance(e, IndexValue):
+            return self._index_value(e.index)
+        if isinstance(e, Load):
+            return self.load(e)
+        assert isinstance(e, Apply)
+        operands = self.together([self.expr(a) for a in e.args])
+        if e.fn == "cast":
+            return math.cast(self.b, operands[0], e.args[0].dtype, e.dtype)
+        return math.expand(self.b, e.fn, e.args[-1].dtype, operands)
+
+    def together(self, operands: Sequence[Val]) -> list[Val]:
+        """Operands with equal lanes."""
+        lanes = max(lanes_of(o.type) for o in operands)
+        return [o if lanes_of(o.type) == lanes else self.b.broadcast(o, lanes) for o in operands]
+
+    def full(self, x: Val) -> Val:
+        """A value in every lane of the vector axis."""
+        lanes = self.lanes.count if self.lanes else 1
+        return x if lanes_of(x.type) == lanes else self.b.broadcast(x, lanes)
+
+    def _index_value(self, d: Dim) -> Val:
+        lanes = self.lanes
+        if lanes is None or lanes.var not in d.symbols:
+            return self.size(d)
+        step = d.coefficient(lanes.var)
+        if step is None:
+            return self.per_lane(lambda: self.size(d))
+        ids = const_lanes("i64", range(lanes.count))
+        spread = ids if step == 1 else self.b.mul(ids, self.b.broadcast(self.size(step), lanes.count))
+        return self.b.add(self.b.broadcast(self.size(d), lanes.count), spread)
+
+    def per_lane(self, value: Callable[[], Val]) -> Val:
+        """`value` computed for each lane's loop index in turn. Dead lanes repeat the last live one."""
+        lanes = self.lanes
+        assert lanes is not None
+        first = self.sizes[lanes.var]
+        out: Val | None = None
+        for k in range(lanes.count):
+            place: Val = const("i64", k)
+            if lanes.live is not None:
+                place = self.b.intrinsic("smin", [place, self.b.sub(lanes.live, 1)])
+            with self.at(**{lanes.var: self.b.add(first, place)}):
+                self.lanes = None
+                x = value()
+                self.lanes = lanes
+            if out is None:
+                out = Val("poison", f"<{lanes.count} x {x.type}>")
+            out = self.b.insert(out, x, k)
+        assert out is not None
+        return out
+
+    # -- memory -------------------------------------------------------------------------------
+    def load(self, e: Load) -> Val:
+        """An element, or one per lane."""
+        lanes = self.lanes
+        step = e.index.coefficient(lanes.var) if lanes else Dim({})
+        if lanes is None or step == 0:
+            return self.b.load_elements(self.address(e.buffer, e.index), e.dtype, 1)
+        if step == 1:
+            return self.b.load_elements(self.address(e.buffer, e.index), e.dtype, lanes.count, lanes.mask)
+        return self.per_lane(lambda: self.b.load_elements(self.address(e.buffer, e.index), e.dtype, 1))
+
+    def store(self, buffer: str, index: Dim, value: Val) -> None:
+        """Writes an element, or one per lane; lanes lie side by side."""
+        lanes, dtype = self.lanes, self.layout[buffer].dtype
+        x = self.full(value)
+        self.b.store_elements(x, self.address(buffer, index), dtype, lanes.mask if lanes else None)
+
+    def address(self, buffer: str, index: Dim) -> Val:
+        """The address of an element of a buffer."""
+        layout = self.layout[buffer]
+        place = self.size(index) if layout.panels is None else self._panel_place(layout.panels, index)
+        return self.b.offset(self.buffers[buffer], MEMORY[layout.dtype], place)
+
+    def _panel_place(self, p: Panels, index: Dim) -> Val:
+        """Where a logical offset [batch, row, column] lies in panels."""
+        b, offset, k, n = self.b, self.size(index), self.size(p.k), self.size(p.n)
+        matrix = b.udiv(offset, b.mul(k, n))
+        rest = b.urem(offset, b.mul(k, n))
+        row, column = b.udiv(rest, n), b.urem(rest, n)
+        start, width, inside = self.panel(p, column)
+        base = b.add(b.mul(matrix, b.mul(k, self.size(p.padded_n))), b.mul(start, k))
+        return b.add(base, b.add(b.mul(row, width), inside))
+
+    def panel(self, p: Panels, column: Val) -> tuple[Val, Val, Val]:
+        """Of a column: the first column of its panel, the panel's width, and its place inside."""
+        b = self.b
+        start = b.mul(b.udiv(column, PANEL_WIDTH), PANEL_WIDTH)
+        width = b.intrinsic("smin", [const("i64", PANEL_WIDTH), b.sub(self.size(p.padded_n), start)])
+        return start, width, b.sub(column, start)
+
+
+def lane_count(kernel: Kernel, vector_bytes: int) -> int:
+    """Lanes for a kernel: as many of its narrowest computed numbers as fill a register (bools ride along)."""
+    sizes = [x.dtype.size for x in kernel.buffers if x.dtype.size > 1]
+    return vector_bytes // min(sizes, default=4)

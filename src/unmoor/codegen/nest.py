@@ -1,0 +1,252 @@
+"""Loop nests: chooses which loop runs in vectors, and emits loops, folds and stores."""
+
+from __future__ import annotations
+
+import math as numbers
+from collections.abc import Iterator, Sequence
+
+from unmoor.codegen import math
+from unmoor.codegen.builder import COMPUTE, Val, const, const_lanes, lanes_of, vec
+from unmoor.codegen.counted import counted, when
+from unmoor.codegen.frame import Frame, Lanes
+from unmoor.codegen.tile import emit_contraction, is_contraction
+from unmoor.dtypes import Category, DType, bool_
+from unmoor.ir.dim import Dim
+from unmoor.ir.kernel import Contract, Fold, Let, Loop, Stmt, Store
+from unmoor.ir.scalar import Apply, Expr, Load
+
+Body = tuple[Stmt, ...]
+ACCUMULATORS = 4  # of a vector fold: enough to hide the latency of an addition
+
+
+class Nest:
+    """Emits the statements of one kernel. `lanes` is the vector length in force for it."""
+
+    def __init__(self, frame: Frame, lanes: int) -> None:
+        self.f = frame
+        self.lanes = lanes
+
+    def outermost(self, loop: Loop, begin: Val, end: Val) -> None:
+        """Iterations [begin, end) of the kernel's outermost loop."""
+        self._loop(loop, begin, end)
+
+    def body(self, statements: Body) -> None:
+        """Statements in order."""
+        for stmt in statements:
+            if isinstance(stmt, Let):
+                self.f.values[stmt.name] = self.f.expr(stmt.value)
+            elif isinstance(stmt, Store):
+                self.f.store(stmt.buffer, stmt.index, self.f.expr(stmt.value))
+            elif isinstance(stmt, Loop):
+                self._loop(stmt, const("i64", 0), self.f.size(stmt.extent))
+            elif isinstance(stmt, Fold):
+                self.f.values[stmt.name] = self._fold(stmt)
+            else:
+                raise AssertionError("a contraction stands outside its row and column loops")
+
+    # -- loops --------------------------------------------------------------------------------
+    def _loop(self, loop: Loop, begin: Val, end: Val) -> None:
+        if is_contraction(loop):
+            emit_contraction(self.f, loop, begin, end, self.lanes)
+        elif self.f.lanes is None and self.lanes > 1 and self._runs_in_vectors(loop):
+            self._vector_loop(loop, begin, end)
+        else:
+            counted(self.f.b, begin, end, 1, [], lambda i, _: self._turn(loop.var, i, loop.body))
+
+    def _turn(self, var: str, i: Val, body: Body) -> list[Val]:
+        values = dict(self.f.values)
+        with self.f.at(**{var: i}):
+            self.body(body)
+        self.f.values = values
+        return []
+
+    def _vector_loop(self, loop: Loop, begin: Val, end: Val) -> None:
+        """Whole vectors first, then the rest under a mask."""
+        b = self.f.b
+
+        def whole(i: Val, _: list[Val]) -> list[Val]:
+            with self.f.vector(Lanes(loop.var, self.lanes)):
+                return self._turn(loop.var, i, loop.body)
+
+        def rest(i: Val) -> list[Val]:
+            with self._masked(loop.var, b.sub(end, i)):
+                return self._turn(loop.var, i, loop.body)
+
+        i, _ = counted(b, begin, end, self.lanes, [], whole)
+        when(b, b.icmp("slt", i, end), [], lambda: rest(i))
+
+    def _masked(self, var: str, live: Val) -> object:
+        b = self.f.b
+        ids = const_lanes("i64", range(self.lanes))
+        mask = b.icmp("slt", ids, b.broadcast(live, self.lanes))
+        return self.f.vector(Lanes(var, self.lanes, mask, live))
+
+    def _runs_in_vectors(self, loop: Loop) -> bool:
+        """Whether the loop is the best one of its nest to vectorise."""
+        inner = [s for s in _walk(loop.body) if isinstance(s, Loop | Fold)]
+        if not all(s.index.coefficient(loop.var) == 1 for s in _walk(loop.body) if isinstance(s, Store)):
+            return False
+        if any(loop.var in d.symbols for s in inner for d in _extents(s)):
+            return False
+        strides = [x.index.coefficient(loop.var) for x in _loads(loop.body)]
+        if not inner:
+            return True
+        inside_is_good = all(self._fold_runs_in_vectors(s) if isinstance(s, Fold) else True for s in inner)
+        return not inside_is_good and all(s is not None and (s == 0 or s == 1) for s in strides)
+
+    # -- folds --------------------------------------------------------------------------------
+    def _fold_runs_in_vectors(self, fold: Fold) -> bool:
+        """Whether the last axis lies side by side in every load and store of the fold."""
+        var = fold.axes[-1][0]
+        body: Body = (*fold.body, Let("", fold.value))
+        if fold.fn in ("argmax", "argmin") or any(isinstance(s, Loop | Fold) for s in fold.body):
+            return False
+        steps = [x.index.coefficient(var) for x in _loads(body)]
+        stores = [s.index.coefficient(var) for s in fold.body if isinstance(s, Store)]
+        return all(s is not None and (s == 0 or s == 1) for s in steps) and all(s == 1 for s in stores)
+
+    def _fold(self, fold: Fold) -> Val:
+        if fold.fn in ("argmax", "argmin"):
+            return self._arg_fold(fold)
+        dtype = fold.value.dtype
+        if self.f.lanes is None and self.lanes > 1 and self._fold_runs_in_vectors(fold):
+            return self._vector_fold(fold)
+        start = self._neutral(fold.fn, dtype, self.f.lanes.count if self.f.lanes else 1)
+        (total,) = self._axes(fold, list(fold.axes), [start], lambda acc: [self._step(fold, acc[0])])
+        return total
+
+    def _axes(self, fold: Fold, axes: list[tuple[str, Dim]], carried: list[Val], turn: object) -> list[Val]:
+        """Scalar loops over all the axes, with accumulators carried through."""
+        if not axes:
+            values = dict(self.f.values)
+            made = turn(carried)  # type: ignore[operator]
+            self.f.values = values
+            return list(made)
+        (var, extent), *rest = axes
+
+        def once(i: Val, acc: list[Val]) -> list[Val]:
+            with self.f.at(**{var: i}):
+                return self._axes(fold, rest, acc, turn)
+
+        _, after = counted(self.f.b, const("i64", 0), self.f.size(extent), 1, carried, once)
+        return after
+
+    def _step(self, fold: Fold, acc: Val) -> Val:
+        """The accumulator after one more element (or vector of them)."""
+        self.body(fold.body)
+        value = self.f.full(self.f.expr(fold.value)) if self.f.lanes else self.f.expr(fold.value)
+        if self.f.lanes is not None and self.f.lanes.mask is not None and self.f.lanes.var == fold.axes[-1][0]:
+            value = self.f.b.select(self.f.lanes.mask, value, self._neutral(fold.fn, fold.value.dtype, self.lanes))
+        return self._combine(fold.fn, fold.value.dtype, acc, value)
+
+    def _combine(self, fn: str, dtype: DType, a: Val, c: Val) -> Val:
+        return math.expand(self.f.b, fn, dtype, [a, c])
+
+    def _neutral(self, fn: str, dtype: DType, lanes: int) -> Val:
+        type_ = vec(COMPUTE[dtype], lanes)
+        if fn in ("add", "or"):
+            return const(type_, 0)
+        if fn in ("mul", "and"):
+            return const(type_, 1)
+        sign = -1 if fn == "max" else 1
+        if dtype.category is Category.FLOAT:
+            return const(type_, sign * numbers.inf)
+        if dtype is bool_:
+            return const(type_, fn == "min")
+        bits = dtype.size * 8 - 1
+        return const(type_, -(2**bits) if fn == "max" else 2**bits - 1)
+
+    def _vector_fold(self, fold: Fold) -> Val:
+        """Several vector accumulators along the last axis, joined by a fixed tree at the end."""
+        *outer, (var, extent) = fold.axes
+        b, dtype = self.f.b, fold.value.dtype
+        start = [self._neutral(fold.fn, dtype, self.lanes)] * ACCUMULATORS
+
+        def along(acc: list[Val]) -> list[Val]:
+            end = self.f.size(extent)
+
+            def one(i: Val, a: Val) -> Val:
+                values = dict(self.f.values)
+                with self.f.at(**{var: i}), self.f.vector(Lanes(var, self.lanes)):
+                    made = self._step(fold, a)
+                self.f.values = values
+                return made
+
+            def many(i: Val, a: list[Val]) -> list[Val]:
+                return [one(b.add(i, k * self.lanes) if k else i, x) for k, x in enumerate(a)]
+
+            i, acc = counted(b, const("i64", 0), end, self.lanes * ACCUMULATORS, acc, many)
+            i, acc = counted(b, i, end, self.lanes, acc, lambda j, a: [one(j, a[0]), *a[1:]])
+
+            def rest() -> list[Val]:
+                values = dict(self.f.values)
+                with self.f.at(**{var: i}), self._masked(var, b.sub(end, i)):  # type: ignore[attr-defined]
+                    made = self._step(fold, acc[0])
+                self.f.values = values
+                return [made, *acc[1:]]
+
+            return when(b, b.icmp("slt", i, end), acc, rest)
+
+        acc = self._axes(fold, outer, start, along)
+        while len(acc) > 1:
+            half = len(acc) // 2
+            acc = [self._combine(fold.fn, dtype, acc[k], acc[k + half]) for k in range(half)]
+        return self._across(fold.fn, dtype, acc[0])
+
+    def _across(self, fn: str, dtype: DType, x: Val) -> Val:
+        """The lanes of a vector folded into one, by halves."""
+        lanes = lanes_of(x.type)
+        while lanes > 1:
+            lanes //= 2
+            low = self.f.b.shuffle(x, None, range(lanes))
+            high = self.f.b.shuffle(x, None, range(lanes, 2 * lanes))
+            x = self._combine(fn, dtype, low, high)
+        return x
+
+    def _arg_fold(self, fold: Fold) -> Val:
+        """The row-major position of the first extreme, or of the first NaN."""
+        b, dtype = self.f.b, fold.value.dtype
+        lanes = self.f.lanes.count if self.f.lanes else 1
+        none = const(vec("i64", lanes), -1)
+        start = [const(vec(COMPUTE[dtype], lanes), 0), none, const("i64", 0)]
+
+        def turn(carried: list[Val]) -> list[Val]:
+            best, place, here = carried
+            self.body(fold.body)
+            value = self.f.full(self.f.expr(fold.value))
+            better = math.expand(b, "gt" if fold.fn == "argmax" else "lt", dtype, [value, best])
+            if dtype.is_float:
+                news = b.and_(math.expand(b, "isnan", dtype, [value]), b.not_(math.expand(b, "isnan", dtype, [best])))
+                better = b.or_(better, news)
+            better = b.or_(better, b.icmp("slt", place, 0))
+            at = here if lanes == 1 else b.broadcast(here, lanes)
+            return [b.select(better, value, best), b.select(better, at, place), b.add(here, 1)]
+
+        return self._axes(fold, list(fold.axes), start, turn)[1]
+
+
+def _walk(body: Sequence[Stmt]) -> Iterator[Stmt]:
+    for stmt in body:
+        yield stmt
+        if isinstance(stmt, Loop | Fold):
+            yield from _walk(stmt.body)
+
+
+def _extents(stmt: Loop | Fold) -> list[Dim]:
+    return [stmt.extent] if isinstance(stmt, Loop) else [e for _, e in stmt.axes]
+
+
+def _loads(body: Sequence[Stmt]) -> Iterator[Load]:
+    for stmt in _walk(body):
+        if isinstance(stmt, Let | Store | Fold):
+            yield from _expr_loads(stmt.value)
+        elif isinstance(stmt, Contract):
+            yield from (stmt.left, stmt.right)
+
+
+def _expr_loads(e: Expr) -> Iterator[Load]:
+    if isinstance(e, Load):
+        yield e
+    elif isinstance(e, Apply):
+        for a in e.args:
+            yield from _expr_loads(a)
