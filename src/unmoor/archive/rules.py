@@ -155,7 +155,7 @@ class _Checker:
 
     # -- memory -------------------------------------------------------------------------------
     def memory(self, register: int) -> tuple[Place, int]:
-        """What a register names: an output is one memory for all registers that name it; in the arena each has its own."""
+        """What a register names: an output is one memory for all its registers; in the arena each has its own."""
         tensor = self.program.tensors[register]
         return (tensor.place, register if tensor.place is Place.ARENA else tensor.index)
 

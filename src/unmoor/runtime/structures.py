@@ -42,14 +42,17 @@ def _bind(
     for name in keyword.keys:  # traced by name, given by position
         if name not in kwargs and len(placed) > count:
             kwargs[name] = placed.pop(count)
+    problems = []
     missing = [n or f"argument {k}" for k, n in enumerate(names[:count]) if k >= len(placed)]
     missing += [k for k in keyword.keys if k not in kwargs]
     if missing:
-        raise SignatureError(f"the call lacks {_listed(missing)}: it takes {_parameters(names, keyword)}")
+        problems.append(f"lacks {_listed(missing)}")
     extra = [f"positional argument {k}" for k in range(count, len(placed))]
     extra += [k for k in kwargs if k not in keyword.keys]
     if extra:
-        raise SignatureError(f"the call has {_listed(extra)} too many: it takes {_parameters(names, keyword)}")
+        problems.append(f"has {_listed(extra)} too many")
+    if problems:
+        raise SignatureError(f"the call {' and '.join(problems)}: it takes {_parameters(names, keyword)}")
     return tuple(placed), kwargs
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from unmoor.errors import SignatureError
+from unmoor.errors import SignatureError, Unsupported
 
 
 def readable(value: Any, name: str) -> Any:
@@ -57,5 +57,9 @@ def _readable_torch(torch: Any, value: Any, name: str) -> Any:
         )
     if value.dtype.is_complex or value.is_quantized:
         raise SignatureError(f"{name} has the dtype {value.dtype}, which Unmoor does not support")
+    if not hasattr(torch.Tensor, "__dlpack_c_exchange_api__"):
+        raise Unsupported(
+            f"torch {torch.__version__} is too old for Unmoor to read its tensors: update torch, or pass {name}.numpy()"
+        )
     with torch.no_grad():
         return value.detach().resolve_neg().contiguous()

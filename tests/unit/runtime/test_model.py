@@ -161,7 +161,7 @@ def test_paths_are_opened(tmp_path: Path) -> None:
         ((np.ones((2, 2)),), {}, "f64.*f32"),
         ((), {}, "lacks x|0 inputs"),
         ((np.ones((2, 2), np.float32),) * 2, {}, "2 inputs"),
-        ((), {"y": np.ones((2, 2), np.float32)}, "lacks x"),
+        ((), {"y": np.ones((2, 2), np.float32)}, r"lacks x and has y too many: it takes \(x\)"),
         ((2.0,), {}, "x is the number 2.0"),
         (([[1.0]],), {}, "x is a list; pass a NumPy array or a torch tensor"),
         ((torch.ones(2, 2, dtype=torch.complex64),), {}, "complex64"),

@@ -56,7 +56,7 @@ def test_arguments_may_be_given_by_name_or_by_position() -> None:
         (
             (["a", {"k": "b"}],),
             {"y": 0, "scale": 2.0},
-            r"lacks argument 1: it takes \(argument 0, argument 1, scale=, y=\)",
+            r"lacks argument 1: it takes \(argument 0, argument 1, scale=",
         ),
         ((["a", {"k": "b"}], {"ids": 0, "mask": None}, 1, 2, 3), {"y": 0, "scale": 2.0}, "positional argument 2"),
         ((["a", {"k": "b"}], {"ids": 0, "mask": None}), {"y": 0, "scale": 2.0, "z": 1}, "has z too many"),
