@@ -1,4 +1,4 @@
-"""Builds the native runtime and the extension module, and puts both into src/unmoor for work on a checkout."""
+"""Builds the native runtime and the extension module into src/unmoor, as the wheel has them, for work on a checkout."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ BUILD = ROOT / "build" / "develop"
 
 
 def main() -> None:
-    runtime = ROOT / "src/unmoor/runtime"
-    configure = ["cmake", "-S", str(ROOT / "bindings"), "-B", str(BUILD), "-DCMAKE_BUILD_TYPE=Release"]
-    configure += [f"-DPython_EXECUTABLE={sys.executable}", f"-DCMAKE_LIBRARY_OUTPUT_DIRECTORY={runtime}"]
-    subprocess.run(configure, check=True, stdout=subprocess.DEVNULL)
-    subprocess.run(["cmake", "--build", str(BUILD), "--parallel", "2", "--target", "_native"], check=True)
+    configure = ["cmake", "-S", str(ROOT), "-B", str(BUILD), "-DSKBUILD=ON", "-DCMAKE_BUILD_TYPE=Release"]
+    steps = (
+        [*configure, f"-DPython_EXECUTABLE={sys.executable}", f"-DCMAKE_INSTALL_PREFIX={ROOT / 'src'}"],
+        ["cmake", "--build", str(BUILD), "--parallel", "2"],
+        ["cmake", "--install", str(BUILD), "--strip"],
+    )
+    for step in steps:
+        subprocess.run(step, check=True, stdout=subprocess.DEVNULL)
 
 
 if __name__ == "__main__":
