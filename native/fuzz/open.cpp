@@ -15,7 +15,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t bytes) {
   um_session* session = nullptr;
   if (um_session_new(model, nullptr, &session, nullptr) == UM_OK) {
     um_tensor outputs[4] = {};
-    um_run(session, 0, nullptr, 0, outputs, um_output_count(model, 0, 0) < 4 ? um_output_count(model, 0, 0) : 4, nullptr);
+    um_run(session, 0, nullptr, 0, outputs, um_output_count(model, 0, 0) < 4 ? um_output_count(model, 0, 0) : 4,
+           nullptr);
   }
   um_session_free(session);
   um_model_free(model);

@@ -1,11 +1,12 @@
 // Opening and freeing models.
+#include "vm/model.h"
+
 #include <string.h>
 
 #include <new>
 
 #include "base/version.h"
 #include "program/verify.h"
-#include "vm/model.h"
 
 namespace {
 

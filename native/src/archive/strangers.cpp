@@ -27,7 +27,9 @@ constexpr Stranger kStrangers[] = {
     {"GGUF", 0, "a GGUF model"},
     {"ET12", 4, "an ExecuTorch program"},
     {"TFL3", 4, "a LiteRT model"},
-    {"\x7f""ELF", 0, "a program or shared library"},
+    {"\x7f"
+     "ELF",
+     0, "a program or shared library"},
     {"version https://git-lfs", 0, "a Git LFS pointer: fetch the file itself with `git lfs pull`"},
     {"<", 0, "text such as HTML, perhaps a failed download"},
 };

@@ -26,7 +26,8 @@ alignas(64) constexpr uint32_t kRound[64] = {
 constexpr uint32_t Rotate(uint32_t x, int n) { return x >> n | x << (32 - n); }
 
 uint32_t LoadBigEndian(const uint8_t* p) {
-  return static_cast<uint32_t>(p[0]) << 24 | static_cast<uint32_t>(p[1]) << 16 | static_cast<uint32_t>(p[2]) << 8 | p[3];
+  return static_cast<uint32_t>(p[0]) << 24 | static_cast<uint32_t>(p[1]) << 16 | static_cast<uint32_t>(p[2]) << 8 |
+         p[3];
 }
 
 void PlainBlock(uint32_t state[8], const uint8_t* data) {

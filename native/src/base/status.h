@@ -13,10 +13,10 @@ um_status Fail(um_error* error, um_status status, const char* format, ...) __att
 }  // namespace um
 
 // Hands a failure on to the caller.
-#define UM_TRY(call)                                   \
-  do {                                                 \
-    const um_status try_status = (call);               \
-    if (__builtin_expect(try_status != UM_OK, 0)) {    \
-      return try_status;                               \
-    }                                                  \
+#define UM_TRY(call)                                \
+  do {                                              \
+    const um_status try_status = (call);            \
+    if (__builtin_expect(try_status != UM_OK, 0)) { \
+      return try_status;                            \
+    }                                               \
   } while (0)

@@ -12,7 +12,7 @@ namespace {
 
 struct Support {
   const char* target;
-  bool Cpu::*feature;
+  bool Cpu::* feature;
 };
 constexpr Support kSupport[] = {{"x86-64-v3", &Cpu::x86_64_v3}, {"x86-64-v4", &Cpu::x86_64_v4}};
 

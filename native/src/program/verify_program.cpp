@@ -212,7 +212,8 @@ class ProgramVerifier {
   }
 
   static bool IsWritable(const format::TensorRow& tensor) {
-    return tensor.place == static_cast<uint32_t>(Place::kOutput) || tensor.place == static_cast<uint32_t>(Place::kArena);
+    return tensor.place == static_cast<uint32_t>(Place::kOutput) ||
+           tensor.place == static_cast<uint32_t>(Place::kArena);
   }
   // Has something been written there? An output may have several registers, which name the same memory.
   bool IsDefined(uint32_t number) const {

@@ -94,9 +94,9 @@ class SpanWalk {
     for (uint32_t k = 0; k < t_.weights.size(); ++k) {
       if (!shapes_.Take(t_.weights[k].first_dim, t_.weights[k].dim_count)) return Damaged("the weight", k, error);
     }
-    for (const Owned* table : {&names_, &constants_, &graphs_, &programs_, &specs_, &dims_, &relations_, &formulas_,
-                               &checks_, &tensors_, &instructions_, &registers_, &messages_, &sources_, &buffers_,
-                               &kernel_texts_, &shapes_}) {
+    for (const Owned* table :
+         {&names_, &constants_, &graphs_, &programs_, &specs_, &dims_, &relations_, &formulas_, &checks_, &tensors_,
+          &instructions_, &registers_, &messages_, &sources_, &buffers_, &kernel_texts_, &shapes_}) {
       if (!table->AllTaken()) return Fail(error, UM_DAMAGED, "the file is damaged: it has rows that nothing uses");
     }
     return UM_OK;

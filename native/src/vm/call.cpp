@@ -39,7 +39,8 @@ um_status um_session::Bind(const um_tensor* inputs, um_error* error) {
     if (bytes == 0) continue;
     if (input.data == nullptr) return Fail(error, UM_WRONG_ARGUMENT, "the data of input %zu are a null pointer", k);
     if (input.bytes != 0 && input.bytes < bytes && input.strides == nullptr) {
-      return Fail(error, UM_WRONG_INPUT, "input %zu has %zu bytes; its shape and dtype take %zu", k, input.bytes, bytes);
+      return Fail(error, UM_WRONG_INPUT, "input %zu has %zu bytes; its shape and dtype take %zu", k, input.bytes,
+                  bytes);
     }
     packing = packing || NeedsPacking(input);
   }
@@ -123,7 +124,8 @@ um_status um_session::GiveOutputs(const um_tensor* outputs, um_error* error) {
   for (size_t k = 0; k < plan.program().inputs.size(); ++k) {
     if (Overlap(plan.inputs()[k], plan.input_bytes(k), given_.data(), given_.bytes())) {
       return Fail(error, UM_WRONG_ARGUMENT,
-                  "input %zu is memory that the session gave for an output, and which it needs again: copy it first", k);
+                  "input %zu is memory that the session gave for an output, and which it needs again: copy it first",
+                  k);
     }
   }
   size_t total = 0;
@@ -153,7 +155,8 @@ um_status um_session::CheckOverlap(um_error* error) const {
   for (size_t k = 0; k < outputs; ++k) {
     for (size_t n = 0; n < inputs; ++n) {
       if (Overlap(plan.outputs()[k], plan.output_bytes(k), plan.inputs()[n], plan.input_bytes(n))) {
-        return Fail(error, UM_WRONG_ARGUMENT, "output %zu overlaps input %zu in memory: give it memory of its own", k, n);
+        return Fail(error, UM_WRONG_ARGUMENT, "output %zu overlaps input %zu in memory: give it memory of its own", k,
+                    n);
       }
     }
     for (size_t n = 0; n < k; ++n) {

@@ -20,7 +20,8 @@ class Plan::Carver {
     static_assert(alignof(T) <= 8, "arrays are aligned to 8 bytes");
     size_t bytes = 0;
     const size_t at = used_;
-    fits_ = fits_ && Multiply(count, sizeof(T), &bytes) && RoundUp<size_t>(bytes, 8, &bytes) && Add(used_, bytes, &used_);
+    fits_ =
+        fits_ && Multiply(count, sizeof(T), &bytes) && RoundUp<size_t>(bytes, 8, &bytes) && Add(used_, bytes, &used_);
     return base_ != nullptr ? reinterpret_cast<T*>(base_ + at) : nullptr;
   }
   bool counts() const { return base_ == nullptr; }

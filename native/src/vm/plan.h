@@ -13,9 +13,9 @@ namespace um {
 struct Misfit {
   enum Kind { kNone, kCount, kDtype, kRank, kDim, kCheck, kOverflow, kDivision, kPlan };
   Kind kind = kNone;
-  uint32_t at = 0;      // input; check; formula; tensor register or instruction
-  int32_t axis = 0;     // kDim
-  int64_t wanted = 0;   // kDim: the size that it should have
+  uint32_t at = 0;     // input; check; formula; tensor register or instruction
+  int32_t axis = 0;    // kDim
+  int64_t wanted = 0;  // kDim: the size that it should have
 };
 
 // An instruction with its operands resolved.

@@ -41,11 +41,11 @@ struct um_session {
   um_model* model_;
   size_t max_arena_bytes_;
   um::Block memory_;
-  um::Plan** plans_ = nullptr;        // by program of the file; null until one is first tried
-  uint32_t* last_ = nullptr;          // by method: the program, counted in the method, that it took last
+  um::Plan** plans_ = nullptr;  // by program of the file; null until one is first tried
+  uint32_t* last_ = nullptr;    // by method: the program, counted in the method, that it took last
   um::Block arena_;
-  um::Block packed_;                  // copies of inputs that are not contiguous or aligned
-  um::Block given_;                   // outputs for which the caller gave no memory
+  um::Block packed_;  // copies of inputs that are not contiguous or aligned
+  um::Block given_;   // outputs for which the caller gave no memory
   um::Plan* current_ = nullptr;
   size_t signature_ = 0;
 };
