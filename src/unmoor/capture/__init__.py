@@ -1,1 +1,63 @@
-"""capture"""
+"""Capture: runs a PyTorch callable once on example tensors, and records what ran as a graph.
+
+The only package that imports torch, and only when one of these functions is called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from unmoor.capture.warning import TrainingModeWarning
+from unmoor.ir.signature import Structure
+
+if TYPE_CHECKING:
+    from unmoor.ir.recording import Recording
+
+__all__ = ["TrainingModeWarning", "flatten_call", "is_module", "needs_grad", "rebuild", "record"]
+
+
+def record(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any] | None = None) -> Recording:
+    """The recording of one call `fn(*args, **kwargs)`.
+
+    `fn` is a function, a method or a module. Tensors anywhere in nested tuples, lists, dicts, dataclasses and named
+    tuples become the graph's inputs; numbers, strings, booleans and None are frozen as they are. The module, its
+    buffers, the inputs and the random number generators are afterwards as they were.
+
+    Raises Unsupported, with the user's line, for what cannot be recorded; errors of `fn` itself pass through.
+    Warns with TrainingModeWarning where dropout or batch norm would run in training mode.
+    """
+    from unmoor.capture.trace import record_call
+
+    return record_call(fn, args, dict(kwargs or {}))
+
+
+def flatten_call(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Structure, list[Any]]:
+    """The structure of the 2-tuple (args, kwargs), and its torch tensors (or NumPy arrays) in leaf order."""
+    from unmoor.capture.structure import flatten
+
+    return flatten((tuple(args), dict(kwargs)), "arguments")
+
+
+def rebuild(structure: Structure, tensors: Sequence[Any]) -> Any:
+    """The value of a structure with its leaves filled in; the inverse of flattening.
+
+    A dataclass or named tuple is made again where its class was flattened in this process, else it is a dict.
+    """
+    from unmoor.capture.structure import rebuild as build
+
+    return build(structure, tensors)
+
+
+def is_module(fn: object) -> bool:
+    """Whether `fn` is a torch module."""
+    from unmoor.capture.modules import is_module as is_torch_module
+
+    return is_torch_module(fn)
+
+
+def needs_grad(tensors: Sequence[Any]) -> bool:
+    """Whether autograd would record a call on these tensors: gradients are on, and one of them requires one."""
+    from unmoor.capture.structure import needs_grad as needs
+
+    return needs(tensors)

@@ -1,0 +1,111 @@
+"""Guards: what the user's Python decided by a number or a tensor's value, recorded as a condition of the trace."""
+
+from __future__ import annotations
+
+import math
+from types import FrameType
+from typing import Any
+
+from unmoor.capture.lookahead import Comparison, comparison_after
+from unmoor.capture.numbers import COMPARE, Number, Plain
+from unmoor.capture.source import condition_text, user_frame
+from unmoor.capture.tape import Tape
+from unmoor.ir.graph import Value
+from unmoor.ir.recording import Froze
+from unmoor.ir.types import BOOL
+
+
+def branch_message(condition: str, held: bool) -> str:
+    """What the user is told where a branch goes the other way."""
+    if held:
+        return f"took the branch `{condition}` in every example; here it is False"
+    return f"did not take the branch `{condition}` in any example; here it is True"
+
+
+class Guards:
+    """Records conditions on a tape, with messages in the user's words."""
+
+    def __init__(self, tape: Tape) -> None:
+        self.tape = tape
+
+    def compare(
+        self, a: Number, b: Number | Plain, op: str, index: int | None = None, shown: bool | None = None
+    ) -> bool:
+        """The truth of `a op b` in this run, guarded.
+
+        `index` is the comparing instruction, where it is yet to run; `shown` is the truth of the user's own
+        condition, where `a op b` only stands for it.
+        """
+        held = COMPARE[op](a.hint, b.hint if isinstance(b, Number) else b)
+        if a is b or (isinstance(b, Number) and a.value is b.value):
+            if not a.data:
+                return held  # a size against itself
+        elif not isinstance(b, Number) and not a.data and a.op == "prim::size" and _always(op, b):
+            return held
+        data = a.data or (isinstance(b, Number) and b.data)
+        condition = self.tape.pure("prim::compare", (a.value, b.value if isinstance(b, Number) else b, op), BOOL)
+        text = condition_text(user_frame(), index)
+        froze = Froze.BRANCH_ON_DATA if data else Froze.BRANCH_ON_SIZE
+        message = branch_message(text, held if shown is None else shown)
+        self.tape.guard(condition, held, message, froze)
+        return held
+
+    def truth(self, tensor: Value, held: bool) -> None:
+        """bool(tensor) is `held`."""
+        condition = self.tape.pure("prim::truth", (tensor,), BOOL)
+        text = condition_text(user_frame())
+        self.tape.guard(condition, held, branch_message(text, held), Froze.BRANCH_ON_DATA)
+
+    def equal(self, number: Number) -> None:
+        """The number is what it is in this run: Python used it as a plain one."""
+        text = condition_text(user_frame())
+        hint = number.hint
+        if isinstance(hint, float) and math.isnan(hint):
+            condition = self.tape.pure("prim::compare", (number.value, number.value, "!="), BOOL)
+        else:
+            condition = self.tape.pure("prim::compare", (number.value, hint, "=="), BOOL)
+        if number.data:
+            message = (
+                f"`{text}` froze the value {hint!r}, read from a tensor, in every example; here it is another "
+                "(compare the tensor itself, as in `t > 0`, or keep `t.item()` symbolic instead of float(t) or int(t))"
+            )
+            self.tape.guard(condition, True, message, Froze.VALUE)
+        else:
+            message = f"`{text}` used a size as the number {hint!r} in every example; here it is another"
+            self.tape.guard(condition, True, message, Froze.SIZE)
+
+    def comparison_in_caller(self, function: str) -> Comparison | None:
+        """What the user's code does next with the result of `function(...)`, where it is a comparison."""
+        frame: FrameType | None = user_frame()
+        return None if frame is None else comparison_after(frame, function)
+
+    def converted(self, number: Number, comparison: Comparison | None) -> Any:
+        """float(number) or int(number) of an int: the comparison that follows is guarded, else equality."""
+        if comparison is None:
+            return number.pin()
+        self.compare(number, comparison.other, comparison.op, comparison.index)
+        return number.hint
+
+    def truncated(self, number: Number, comparison: Comparison | None) -> int:
+        """int(number) of a float: the comparison that follows as one of the float, else equality."""
+        whole = int(number.hint)  # raises for NaN and infinity as Python does
+        if comparison is None or isinstance(comparison.other, float) or comparison.op in ("==", "!="):
+            return int(number.pin())
+        k = int(comparison.other)
+        shown = COMPARE[comparison.op](whole, k)
+        bound = k if comparison.op in ("<", ">=") else k + 1
+        # int(v) >= bound, or its opposite, as a condition on v: truncation goes towards zero
+        op, limit = (">=", bound) if bound > 0 else (">", bound - 1)
+        self.compare(number, limit, op, comparison.index, shown)
+        return whole
+
+    def as_text(self, number: Number) -> str:
+        """The number as text; what the program does with a text cannot be followed."""
+        kind = Froze.VALUE if number.data else Froze.SIZE
+        self.tape.assume(kind, f"a symbolic number was turned into the text {number.hint!r}; the text is not checked")
+        return repr(number.hint)
+
+
+def _always(op: str, bound: Plain) -> bool:
+    """Whether `size op bound` is the same for every size, since sizes are not negative."""
+    return (op in ("<", ">=") and bound <= 0) or (op in ("==", "!=", "<=", ">") and bound < 0)

@@ -1,0 +1,347 @@
+"""Tensor methods as they are while tracing: sizes become symbols, values become guards, indexing stays whole.
+
+The methods are set on torch.Tensor for all threads, since Python has one class; on threads that are not tracing, and
+while our own code runs, they do what they always did.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from unmoor.capture.indexing import items_of
+from unmoor.capture.numbers import Float, Int, arithmetic
+from unmoor.capture.recorder import Recorder, concrete
+from unmoor.capture.torch_private import nested_transforms, script_classes
+from unmoor.errors import Unsupported
+from unmoor.ir.graph import Arg
+from unmoor.ir.recording import Froze
+
+Method = Callable[..., Any]
+
+_active = threading.local()
+_lock = threading.Lock()
+_users = 0
+_undo: list[Callable[[], None]] = []
+
+
+def active() -> Recorder | None:
+    """The recorder of this thread, unless our own code runs."""
+    recorder: Recorder | None = getattr(_active, "recorder", None)
+    return None if recorder is None or recorder.quiet else recorder
+
+
+class Interception:
+    """A context in which this thread's tensor methods go to a recorder."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.recorder = recorder
+
+    def __enter__(self) -> None:
+        global _users
+        if getattr(_active, "recorder", None) is not None:
+            raise Unsupported("a trace was started inside a trace; trace the inner function on its own")
+        with _lock:
+            if _users == 0:
+                _install()
+            _users += 1
+        _active.recorder = self.recorder
+
+    def __exit__(self, *exception: object) -> None:
+        global _users
+        _active.recorder = None
+        with _lock:
+            _users -= 1
+            if _users == 0:
+                while _undo:
+                    _undo.pop()()
+
+
+def _replace(owner: Any, name: str, make: Callable[[Any], Any]) -> None:
+    """Set an attribute made from the original one, and remember how to undo it."""
+    own = vars(owner).get(name)
+    inherited = getattr(owner, name)
+    setattr(owner, name, make(own if own is not None else inherited))
+    _undo.append((lambda: setattr(owner, name, own)) if own is not None else (lambda: delattr(owner, name)))
+
+
+def _method(handler: Method) -> Callable[[Any], Method]:
+    """A method that asks `handler(recorder, original, self, ...)` while this thread traces."""
+
+    def make(original: Any) -> Method:
+        def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+            recorder = active()
+            if recorder is None:
+                return original(self, *args, **kwargs)
+            with recorder.silence():
+                return handler(recorder, original, self, *args, **kwargs)
+
+        method.__name__ = getattr(original, "__name__", "method")
+        return method
+
+    return make
+
+
+def _property(handler: Method) -> Callable[[Any], property]:
+    def make(original: Any) -> property:
+        def get(self: Any) -> Any:
+            recorder = active()
+            if recorder is None:
+                return original.__get__(self)
+            with recorder.silence():
+                return handler(recorder, original.__get__, self)
+
+        return property(get, getattr(original, "__set__", None))
+
+    return make
+
+
+def _install() -> None:
+    for name, handler in _METHODS.items():
+        _replace(torch.Tensor, name, _method(handler))
+    for name, handler in _PROPERTIES.items():
+        _replace(torch.Tensor, name, _property(handler))
+    _replace(math, "sqrt", _sqrt)
+    for module, name, called in nested_transforms():
+        _replace(module, name, _refused(f"{called} inside a trace is not supported"))
+    for name in ("grad", "backward"):
+        _replace(torch.autograd, name, _refused(f"torch.autograd.{name} inside a trace is not supported"))
+    for cls in script_classes():
+        _replace(cls, "__call__", _refused("a TorchScript function inside a trace is not supported", _SCRIPT))
+
+
+_SCRIPT = "trace the Python function that it was scripted from"
+
+
+def _refused(what: str, way_out: str = "trace the forward pass alone") -> Callable[[Any], Method]:
+    def make(original: Any) -> Method:
+        def function(*args: Any, **kwargs: Any) -> Any:
+            recorder = active()
+            if recorder is None:
+                return original(*args, **kwargs)
+            raise recorder.refusal(what, way_out)
+
+        return function
+
+    return make
+
+
+# -- sizes ----------------------------------------------------------------------------------------
+def _sizes(recorder: Recorder, tensor: torch.Tensor) -> list[Any]:
+    real = torch.Tensor.size(tensor)
+    recorder.rank(tensor, len(real))
+    return [recorder.size(tensor, axis, n) for axis, n in enumerate(real)]
+
+
+def _shape(recorder: Recorder, original: Method, tensor: torch.Tensor) -> Any:
+    return torch.Size(_sizes(recorder, tensor))
+
+
+def _size(recorder: Recorder, original: Method, tensor: torch.Tensor, dim: Any = None) -> Any:
+    if dim is None:
+        return torch.Size(_sizes(recorder, tensor))
+    axis = int(dim.node.pin()) if isinstance(dim, Int) else int(dim)
+    real = original(tensor, axis)
+    if axis < 0:
+        axis += recorder.rank(tensor, tensor.dim())
+    return recorder.size(tensor, axis, real)
+
+
+def _rank(recorder: Recorder, original: Method, tensor: torch.Tensor) -> int:
+    return recorder.rank(tensor, original(tensor))
+
+
+def _numel(recorder: Recorder, original: Method, tensor: torch.Tensor) -> Any:
+    total: Any = 1
+    for size in _sizes(recorder, tensor):
+        total = total * size
+    return total
+
+
+def _nbytes(recorder: Recorder, original: Method, tensor: torch.Tensor) -> Any:
+    recorder.dtype(tensor)
+    return _numel(recorder, original, tensor) * tensor.element_size()
+
+
+def _len(recorder: Recorder, original: Method, tensor: torch.Tensor) -> int:
+    """len() must be a plain int: the size along axis 0 is pinned."""
+    real = int(original(tensor))
+    size = recorder.size(tensor, 0, real)
+    return int(size.node.pin()) if isinstance(size, Int) else real
+
+
+def _iter(recorder: Recorder, original: Method, tensor: torch.Tensor) -> Any:
+    if tensor.dim() == 0:
+        return original(tensor)
+    count = _len(recorder, lambda t: torch.Tensor.size(t, 0), tensor)
+    return iter([_getitem(recorder, torch.Tensor.__getitem__, tensor, i) for i in range(count)])
+
+
+def _sqrt(original: Any) -> Method:
+    def sqrt(number: Any, /) -> Any:
+        if active() is None or not isinstance(number, (Int, Float)):
+            return original(number)
+        return arithmetic("sqrt", number.node)
+
+    return sqrt
+
+
+# -- values ---------------------------------------------------------------------------------------
+def _bool(recorder: Recorder, original: Method, tensor: torch.Tensor) -> bool:
+    return recorder.truth(tensor, bool(original(tensor)))
+
+
+def _item(recorder: Recorder, original: Method, tensor: torch.Tensor) -> Any:
+    real = original(tensor)
+    if isinstance(real, bool):
+        return recorder.truth(tensor, real)
+    return recorder.item(tensor, real)
+
+
+def _converted(kind: type) -> Method:
+    def convert(recorder: Recorder, original: Method, tensor: torch.Tensor) -> Any:
+        real = original(tensor)
+        item = _item(recorder, lambda t: t.item(), tensor)
+        return kind(item) if isinstance(item, (Int, Float)) else real
+
+    return convert
+
+
+def _index(recorder: Recorder, original: Method, tensor: torch.Tensor) -> int:
+    real = original(tensor)
+    item = _item(recorder, lambda t: t.item(), tensor)
+    return int(item.node.pin()) if isinstance(item, Int) else int(real)
+
+
+def _tolist(recorder: Recorder, original: Method, tensor: torch.Tensor) -> Any:
+    """The elements as symbolic numbers, in lists whose lengths are pinned."""
+    if tensor.numel() > _LONGEST_LIST:
+        raise recorder.refusal(
+            f"tolist() of {tensor.numel()} elements would freeze each of them", "work on the tensor itself"
+        )
+    if tensor.dim() == 0:
+        return _item(recorder, lambda t: t.item(), tensor)
+    return [_tolist(recorder, original, row) for row in _iter(recorder, torch.Tensor.__iter__, tensor)]
+
+
+_LONGEST_LIST = 256
+
+
+def _leaves(what: str) -> Method:
+    """A method through which values would leave the trace; of a fixed tensor it is harmless."""
+
+    def method(recorder: Recorder, original: Method, tensor: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        if not recorder.tracks.of(tensor).fixed:
+            raise recorder.refusal(
+                f"{what} takes the values out of the trace, which would freeze them",
+                "stay with tensor operations, or do this outside the traced function",
+            )
+        recorder.tape.assume(Froze.OUTSIDE, f"{what} was read from a tensor that no input changes")
+        return original(tensor, *args, **kwargs)
+
+    return method
+
+
+def _text(recorder: Recorder, original: Method, tensor: torch.Tensor, *args: Any, **kwargs: Any) -> str:
+    recorder.tape.assume(Froze.VALUE, "a tensor was turned into text; the text is not checked")
+    return str(original(tensor, *args, **kwargs))
+
+
+# -- what dispatch cannot see ---------------------------------------------------------------------
+def _dtype(recorder: Recorder, original: Method, tensor: torch.Tensor) -> Any:
+    return recorder.dtype(tensor)
+
+
+def _by_dtype(recorder: Recorder, original: Method, tensor: torch.Tensor) -> Any:
+    recorder.dtype(tensor)
+    return original(tensor)
+
+
+def _layout(what: str) -> Method:
+    def method(recorder: Recorder, original: Method, tensor: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        real = original(tensor, *args, **kwargs)
+        if not recorder.tracks.of(tensor).fixed:
+            shown = f" ({real!r})" if what != "data_ptr()" else ""
+            recorder.tape.assume(Froze.LAYOUT, f"{what} of a tensor was read{shown}; it is not checked in a call")
+        return real
+
+    return method
+
+
+# -- indexing -------------------------------------------------------------------------------------
+def _getitem(recorder: Recorder, original: Method, tensor: torch.Tensor, index: Any) -> torch.Tensor:
+    track = recorder.tracks.of(tensor)
+    items, real, is_view = items_of(recorder, index)
+    recorded: tuple[Arg, ...] = (recorder.tracks.read(track), items)
+    parts = index if isinstance(index, tuple) else (index,)
+    numbers = [[p.start, p.stop, p.step] if isinstance(p, slice) else p for p in parts]
+    result = original(tensor, real)
+    made: torch.Tensor = recorder.record("unmoor::getitem", recorded, [tensor, numbers], result, aliases=is_view)
+    return made
+
+
+def _setitem(recorder: Recorder, original: Method, tensor: torch.Tensor, index: Any, value: Any) -> None:
+    track = recorder.tracks.of(tensor)
+    items, real, _ = items_of(recorder, index)
+    if recorder.wrote_already(track, items, value):
+        return
+    recorder.tracks.check_writable(track, "the assignment to x[...]")
+    recorder.require("unmoor::setitem")
+    old = recorder.tracks.read(track)
+    new = recorder.tape.emit("unmoor::setitem", (old, items, recorder.argument(value)))[0]
+    original(tensor, real, concrete(value))
+    recorder.tracks.write(track, new)
+
+
+def _set_data(recorder: Recorder, original: Method, tensor: torch.Tensor, *args: Any) -> Any:
+    raise recorder.refusal("changing a tensor's memory or type in place is not supported", "make a new tensor")
+
+
+_METHODS: dict[str, Method] = {
+    "size": _size,
+    "dim": _rank,
+    "ndimension": _rank,
+    "numel": _numel,
+    "nelement": _numel,
+    "__len__": _len,
+    "__iter__": _iter,
+    "__bool__": _bool,
+    "item": _item,
+    "tolist": _tolist,
+    "__float__": _converted(float),
+    "__int__": _converted(int),
+    "__index__": _index,
+    "__complex__": _leaves("complex()"),
+    "numpy": _leaves(".numpy()"),
+    "__array__": _leaves("conversion to a NumPy array"),
+    "__dlpack__": _leaves("__dlpack__"),
+    "untyped_storage": _leaves(".untyped_storage()"),
+    "storage": _leaves(".storage()"),
+    "__reduce_ex__": _leaves("pickling"),
+    "__repr__": _text,
+    "__format__": _text,
+    "is_floating_point": _by_dtype,
+    "is_complex": _by_dtype,
+    "is_signed": _by_dtype,
+    "element_size": _by_dtype,
+    "stride": _layout("stride()"),
+    "is_contiguous": _layout("is_contiguous()"),
+    "storage_offset": _layout("storage_offset()"),
+    "data_ptr": _layout("data_ptr()"),
+    "__getitem__": _getitem,
+    "__setitem__": _setitem,
+    "set_": _set_data,
+    "resize_": _set_data,
+    "resize_as_": _set_data,
+}
+_PROPERTIES: dict[str, Method] = {
+    "shape": _shape,
+    "ndim": _rank,
+    "dtype": _dtype,
+    "nbytes": _nbytes,
+    "itemsize": _by_dtype,
+}

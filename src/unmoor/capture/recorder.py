@@ -1,0 +1,360 @@
+"""The recorder: for every op that torch dispatches, runs it for real and puts it on the tape."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from unmoor import ops
+from unmoor.capture.guards import Guards
+from unmoor.capture.numbers import Float, Int, Number, number_of, wrap
+from unmoor.capture.refusals import refuse, unknown_op
+from unmoor.capture.schemas import IDENTITIES, OVERWRITES, READS, Plan, bind, plan
+from unmoor.capture.tape import Tape
+from unmoor.capture.torch_private import OpOverload, TorchDispatchMode
+from unmoor.capture.tracks import Derivation, Track, Tracks
+from unmoor.capture.typecheck import check_type
+from unmoor.dtypes import BY_TORCH_NAME, DType
+from unmoor.errors import Unsupported
+from unmoor.ir.graph import Arg, Value
+from unmoor.ir.recording import Froze
+
+# Ops that share their argument's memory or copy it, as its strides and dtype ask.
+LOOSE = frozenset(("aten::reshape", "aten::contiguous", "aten::flatten", "aten::to"))
+PIECES = frozenset(("aten::unbind", "aten::split", "aten::chunk"))
+
+
+def dtype_of(tensor: torch.Tensor) -> DType:
+    return BY_TORCH_NAME[str(tensor.dtype).removeprefix("torch.")]
+
+
+class Recorder:
+    """One recording in progress. `quiet` is on while our own code works on tensors: nothing is recorded then."""
+
+    def __init__(self, tape: Tape, tracks: Tracks, guards: Guards) -> None:
+        self.tape = tape
+        self.tracks = tracks
+        self.guards = guards
+        self.quiet = True
+
+    @contextmanager
+    def silence(self) -> Iterator[None]:
+        before, self.quiet = self.quiet, True
+        try:
+            yield
+        finally:
+            self.quiet = before
+
+    def refusal(self, what: str, way_out: str = "") -> Unsupported:
+        return refuse(self.tape.where(), what, way_out)
+
+    # -- one op -------------------------------------------------------------------------------
+    def dispatch(self, func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run and record one op; what cannot be recorded is refused before it runs."""
+        p = plan(func)
+        if p.overload in IDENTITIES:
+            if p.overload == "lift_fresh.default" and self.tracks.known(args[0]) is None:
+                self.tracks.adopt(args[0], made=True)
+            return args[0]
+        if p.overload == "detach.default" and self.tracks.of(args[0]).kind == "created":
+            return self._handed_out(args[0])
+        if p.overload in READS:
+            return self._read_from_cpp(func, p, args[0])
+        if p.overload in OVERWRITES:
+            return self._overwrite(func, OVERWRITES[p.overload], bind(p, args, kwargs))
+        self._check_supported(p)
+        assert p.op is not None
+        bound = bind(p, args, kwargs)
+        self._check_placement(p, bound)
+        if p.op.name in ("aten::dropout", "aten::batch_norm"):
+            self._check_eval(p.op.name, bound)
+        ours = self._our_arguments(p, bound)
+        if p.inplace:
+            self.tracks.check_writable(self.tracks.of(args[0]), f"the in-place op {p.overload.partition('.')[0]}")
+        recorded = tuple(self.argument(a) for a in ours)
+        with self.silence():
+            result = func(*concrete(args), **{k: concrete(v) for k, v in kwargs.items()})
+        if p.inplace:
+            self._record_inplace(p, recorded, ours, args[0])
+            return result
+        return self.record(p.op.name, recorded, ours, result, p.aliases)
+
+    def _handed_out(self, tensor: torch.Tensor) -> torch.Tensor:
+        """What torch's factories return: a detached twin of what they made, since we hold on to the original."""
+        track = self.tracks.of(tensor)
+        twin = tensor.detach()
+        self.tracks.add(twin, track.value, "computed", "", track.fixed)
+        return twin
+
+    def record(self, name: str, recorded: tuple[Arg, ...], ours: list[Any], result: Any, aliases: bool) -> Any:
+        """Put an op that has run on the tape, and know its results from here on. Returns them."""
+        single = isinstance(result, torch.Tensor)
+        tensors = [result] if single else list(result)
+        check_type(name, [concrete(a) for a in ours], tensors)
+        if name in PIECES:
+            self._guard_pieces(name, ours)
+        values = self.tape.emit(name, recorded, len(tensors))
+        fixed = not any(self._varies(a) for a in ours)
+        source = ours[0] if ours and isinstance(ours[0], torch.Tensor) else None
+        out = []
+        for index, (tensor, value) in enumerate(zip(tensors, values, strict=True)):
+            self.tracks.check_dtype(tensor, self.tape.where())
+            if self.tracks.known(tensor) is not None:  # the op handed back its argument
+                tensor = torch.ops.aten.alias.default(tensor)
+            out.append(tensor)
+            derivation = Derivation(name, recorded, index, len(tensors))
+            self._track_result(tensor, value, derivation, source, aliases, fixed)
+        return out[0] if single else type(result)(out)
+
+    def _track_result(
+        self,
+        tensor: torch.Tensor,
+        value: Value,
+        derivation: Derivation,
+        source: torch.Tensor | None,  # the first argument, where it is a tensor
+        aliases: bool,
+        fixed: bool,
+    ) -> None:
+        """Know a result from here on, and what it shares memory with."""
+        shared = self.tracks.sharing(tensor)
+        loose = derivation.op in LOOSE
+        base = self.tracks.of(source) if source is not None else None
+        if shared is None and not (loose and base is not None):
+            kind = "created" if source is None else "computed"
+            self.tracks.add(tensor, value, kind, "", fixed)
+        elif base is not None and (shared is None or base.root is shared.root):
+            known = aliases or derivation.op == "aten::dropout"
+            self.tracks.derive(tensor, value, base, derivation if known else None, loose, fixed)
+        else:
+            assert shared is not None
+            self.tracks.derive(tensor, value, shared, None, loose, fixed)
+
+    def _record_inplace(self, p: Plan, recorded: tuple[Arg, ...], ours: list[Any], target: torch.Tensor) -> None:
+        """An in-place op as its functional form, whose result then takes the target's shape and dtype."""
+        assert p.op is not None
+        value = self.tape.emit(p.op.name, recorded)[0]
+        others = any(isinstance(a, torch.Tensor) and a is not target for a in ours)
+        self._write(target, value, fits=not others and not p.op.name.startswith(_MAY_CHANGE_DTYPE))
+
+    def _write(self, target: torch.Tensor, value: Value, fits: bool) -> None:
+        track = self.tracks.of(target)
+        old = self.tracks.read(track)
+        if not fits:  # the result is cast, and broadcast, into the target
+            self.dtype(target)
+            value = self.tape.emit("aten::to", (value, dtype_of(target)))[0]
+            value = self.tape.emit("aten::expand_as", (value, old))[0]
+        self.tracks.write(track, value)
+
+    def _overwrite(self, func: OpOverload, how: str, bound: dict[str, Any]) -> Any:
+        target = bound["self"]
+        track = self.tracks.of(target)
+        self.tracks.check_writable(track, f"the in-place op {how}_")
+        given = bound.get("src", bound.get("value", 0))
+        old = self.tracks.read(track)
+        argument = self.argument(given)
+        with self.silence():
+            result = func(*concrete([v for v in bound.values()]))
+        if isinstance(given, torch.Tensor):
+            self._write(target, self.tracks.read(self.tracks.of(given)), fits=False)
+        else:
+            self.tracks.write(track, self.tape.emit("aten::full_like", (old, argument, None))[0])
+        return result
+
+    # -- arguments ----------------------------------------------------------------------------
+    def argument(self, value: Any) -> Arg:
+        """An argument as the graph has it."""
+        if isinstance(value, torch.Tensor):
+            return self.tracks.read(self.tracks.of(value))
+        if isinstance(value, (torch.SymInt, torch.SymFloat)):
+            number = number_of(value)
+            assert isinstance(number, Number)
+            return number.value
+        if isinstance(value, (list, tuple)):
+            return tuple(self.argument(v) for v in value)
+        if isinstance(value, torch.dtype):
+            dtype = BY_TORCH_NAME.get(str(value).removeprefix("torch."))
+            if dtype is None or not dtype.computes:
+                raise self.refusal(f"the dtype {value} is not supported", "use float32, float64, int64, int32 or bool")
+            return dtype
+        if value is None or isinstance(value, (bool, int, float, str, DType)):
+            return value
+        raise self.refusal(f"an argument of type {type(value).__name__} is not supported here")
+
+    def _varies(self, value: Any) -> bool:
+        """Whether an argument differs from call to call."""
+        if isinstance(value, torch.Tensor):
+            return not self.tracks.of(value).fixed
+        if isinstance(value, (list, tuple)):
+            return any(self._varies(v) for v in value)
+        return isinstance(value, (torch.SymInt, torch.SymFloat))
+
+    def _our_arguments(self, p: Plan, bound: dict[str, Any]) -> list[Any]:
+        """The arguments of a torch call in the order of our schema."""
+        assert p.op is not None
+        defaults = dict(p.names)
+        for name in p.extra:
+            given = bound[name]
+            if name == "other" and p.op.name == "aten::to":
+                bound["dtype"] = self.dtype(given)
+            elif isinstance(given, torch.Tensor) or given != defaults[name]:
+                raise self.refusal(f"aten::{p.overload} with {name}={given!r} is not supported")
+        return [bound.get(q.name, q.default) for q in p.op.schema.params]
+
+    def dtype(self, tensor: torch.Tensor) -> torch.dtype:
+        """A tensor's dtype, guarded: the program depends on it."""
+        track = self.tracks.of(tensor)
+        if not track.fixed:
+            ours = dtype_of(tensor)
+            what = f"used the dtype {ours.torch_name} of a tensor in every example; here it is another"
+            self.tape.guard_dtype(self.tracks.read(track), ours, what)
+        return tensor.dtype
+
+    # -- values and sizes ---------------------------------------------------------------------
+    def size(self, tensor: torch.Tensor, axis: int, real: int) -> Any:
+        """The size along an axis (not negative): symbolic unless it is the same in every call."""
+        track = self.tracks.of(tensor)
+        if track.fixed:
+            return real
+        return Int(Number(self.guards, real, "prim::size", (self.tracks.read(track), axis), data=False))
+
+    def rank(self, tensor: torch.Tensor, real: int) -> int:
+        """The number of dims, guarded."""
+        track = self.tracks.of(tensor)
+        if not track.fixed:
+            dims = "1 dim" if real == 1 else f"{real} dims"
+            what = f"read the sizes of a tensor with {dims} in every example; here it has another number of dims"
+            self.tape.guard_rank(self.tracks.read(track), real, what)
+        return real
+
+    def item(self, tensor: torch.Tensor, real: int | float) -> Any:
+        """The one element of a tensor as a number: symbolic unless it is the same in every call."""
+        track = self.tracks.of(tensor)
+        if track.fixed:
+            self._read_fixed(track, real)
+            return real
+        return wrap(Number(self.guards, real, "prim::item", (self.tracks.read(track),), data=True))
+
+    def _read_fixed(self, track: Track, real: int | float) -> None:
+        if track.kind != "made":
+            self.tape.assume(Froze.VALUE, f"read the value {real!r} from a tensor that no input changes")
+
+    def truth(self, tensor: torch.Tensor, held: bool) -> bool:
+        """bool(tensor), guarded."""
+        track = self.tracks.of(tensor)
+        if track.fixed:
+            self._read_fixed(track, held)
+        else:
+            self.guards.truth(self.tracks.read(track), held)
+        return held
+
+    def _read_from_cpp(self, func: OpOverload, p: Plan, tensor: torch.Tensor) -> Any:
+        with self.silence():
+            real = func(tensor)
+        if isinstance(real, bool):
+            return self.truth(tensor, real)
+        item = self.item(tensor, real)
+        return item.node.pin() if isinstance(item, (Int, Float)) else item
+
+    def _guard_pieces(self, name: str, ours: list[Any]) -> None:
+        """The number of tensors that unbind, split or chunk give is part of the program."""
+        tensor, axis = ours[0], ours[-1]
+        if self.tracks.of(tensor).fixed:
+            return
+        along = axis if axis >= 0 else self.rank(tensor, tensor.dim()) + axis
+        size = self.size(tensor, along, tensor.size(along))
+        each: Any = 1
+        if name != "aten::unbind":
+            if not isinstance(ours[1], int):
+                raise self.refusal(f"{name} by a symbolic size is not supported", "give it a plain number")
+            each = ours[1] if name == "aten::split" else (size + (ours[1] - 1)) // ours[1]
+        pieces = (size + (each - 1)) // each if size.node.hint else size
+        self.guards.equal(pieces.node)
+
+    def wrote_already(self, track: Track, items: tuple[Arg, ...], value: Any) -> bool:
+        """Whether `value` is the view x[items] of this tensor and up to date, as `x[items] += 1` assigns it back."""
+        given = self.tracks.known(value) if isinstance(value, torch.Tensor) else None
+        if given is None or given.base is not track or given.derivation is None or given.seen != track.version:
+            return False
+        return given.derivation.op == "unmoor::getitem" and given.derivation.args[1] == items
+
+    # -- what is refused ----------------------------------------------------------------------
+    def _check_supported(self, p: Plan) -> None:
+        where = self.tape.where()
+        if p.random and (p.op is None or p.op.name != "aten::dropout"):
+            raise refuse(
+                where,
+                f"aten::{p.overload} draws random numbers, which a trace does not support yet",
+                "pass the random tensor in as an argument, or trace in eval mode (`module.eval()`)",
+            )
+        if p.out:
+            raise refuse(where, f"aten::{p.overload} writes into an out= argument", "use the result it returns instead")
+        if p.op is None:
+            raise unknown_op(where, p.overload, ops.OVERLOADS)
+
+    def require(self, name: str) -> None:
+        """Unsupported unless the table has an op of ours."""
+        if name not in ops.TABLE:
+            what = "assigning to part of a tensor (x[...] = v)" if name == "unmoor::setitem" else name
+            raise self.refusal(f"{what} is not supported", "build the result with torch.where or torch.cat")
+
+    def _check_placement(self, p: Plan, bound: dict[str, Any]) -> None:
+        device = bound.get("device")
+        if device is not None:
+            if torch.device(device).type != "cpu":
+                raise self.refusal(f"the device {device} is not supported", "trace on the CPU")
+            text = "the device cpu is named; where the file runs, its host chooses the device"
+            if p.op is not None and p.op.name == "aten::to":
+                self.tape.assume(Froze.DEVICE, text)
+        if bound.get("layout") not in (None, torch.strided):
+            raise self.refusal(f"the layout {bound['layout']} is not supported", "use dense tensors")
+
+    def _check_eval(self, name: str, bound: dict[str, Any]) -> None:
+        training = bool(bound.get("train", bound.get("training")))
+        if name == "aten::dropout" and training and bound["p"] != 0:
+            raise self.refusal(
+                "dropout runs in training mode and draws random numbers, which a trace does not support yet",
+                "call `.eval()` on the module before tracing it",
+            )
+        if name == "aten::batch_norm" and (training or bound["running_mean"] is None):
+            raise self.refusal(
+                "batch norm runs in training mode, where it changes its running statistics",
+                "call `.eval()` on the module before tracing it",
+            )
+
+
+_MAY_CHANGE_DTYPE = (
+    "aten::eq", "aten::ne", "aten::lt", "aten::le", "aten::gt", "aten::ge", "aten::logical_",
+)  # fmt: skip
+
+
+def concrete(value: Any) -> Any:
+    """An argument with the real numbers in place of symbolic ones."""
+    if isinstance(value, (torch.SymInt, torch.SymFloat)):
+        number = number_of(value)
+        assert isinstance(number, Number)
+        return number.hint
+    if isinstance(value, tuple):
+        return tuple(concrete(v) for v in value)
+    if isinstance(value, list):
+        return [concrete(v) for v in value]
+    return value
+
+
+class RecordingMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """The dispatch mode that hands every op to a recorder."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.recorder = recorder
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        recorder = self.recorder
+        if recorder.quiet:
+            return func(*args, **(kwargs or {}))
+        with recorder.silence():
+            return recorder.dispatch(func, args, kwargs or {})

@@ -1,0 +1,88 @@
+"""Plans: how the arguments of a torch overload become those of our op, worked out once per overload."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import torch
+
+from unmoor import ops
+from unmoor.capture.torch_private import OpOverload, schema_of
+from unmoor.ir.op import Op
+
+# Parameters of torch that say nothing about values; the recorder looks at what they hold.
+PLACEMENT = frozenset(
+    ("device", "layout", "memory_format", "pin_memory", "non_blocking", "copy", "generator", "implicit")
+)
+# Overloads that hand back their argument: the tensor itself stays what it was.
+IDENTITIES = frozenset(
+    ("lift_fresh.default", "detach_.default", "resolve_conj.default", "resolve_neg.default", "lift.default")
+)
+# Overloads that read a value out of a tensor, from C++ code that we do not intercept.
+READS = frozenset(("item.default", "_local_scalar_dense.default", "is_nonzero.default"))
+# In-place ops that overwrite all elements, by the op that gives the new ones.
+OVERWRITES = {"copy_.default": "copy", "fill_.Scalar": "fill", "fill_.Tensor": "fill", "zero_.default": "zero"}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One torch overload.
+
+    overload  "add_.Tensor"
+    op        the op it records as, of the functional form for an in-place one; None where the table has none
+    names     torch's parameter names, with their defaults
+    places    for each of our parameters, whether torch's overload has it
+    extra     torch's parameters that ours lacks, placement aside
+    inplace   writes its first argument; `out` says that it writes an argument given as out=
+    aliases   torch's schema says that a result may share memory with the first argument
+    random    draws random numbers
+    """
+
+    overload: str
+    op: Op | None
+    names: tuple[tuple[str, Any], ...]
+    places: tuple[bool, ...]
+    extra: tuple[str, ...]
+    inplace: bool
+    out: bool
+    aliases: bool
+    random: bool
+
+
+@cache
+def plan(func: OpOverload) -> Plan:
+    schema = schema_of(func)
+    name = schema.name.partition("::")[2]
+    overload = f"{name}.{schema.overload_name or 'default'}"
+    written = [k for k, a in enumerate(schema.arguments) if a.alias_info is not None and a.alias_info.is_write]
+    out = any(schema.arguments[k].is_out for k in written)
+    inplace = bool(written) and not out
+    op = ops.OVERLOADS.get(overload)
+    if op is None and inplace and name.endswith("_"):
+        op = ops.OVERLOADS.get(f"{name[:-1]}.{schema.overload_name or 'default'}")
+    if not schema.name.startswith("aten::"):
+        op, overload = None, f"{schema.name}.{schema.overload_name or 'default'}"
+    names = tuple((a.name, a.default_value if a.has_default_value() else None) for a in schema.arguments)
+    torch_names = {n for n, _ in names}
+    ours = () if op is None else tuple(p.name for p in op.schema.params)
+    return Plan(
+        overload,
+        op,
+        names,
+        tuple(n in torch_names for n in ours),
+        tuple(n for n, _ in names if n not in ours and n not in PLACEMENT),
+        inplace,
+        out,
+        any(r.alias_info is not None for r in schema.returns),
+        torch.Tag.nondeterministic_seeded in func.tags,
+    )
+
+
+def bind(p: Plan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """All arguments of a call by torch's parameter names, defaults filled in."""
+    bound = dict(p.names)
+    bound.update(zip(bound, args, strict=False))
+    bound.update(kwargs)
+    return bound

@@ -1,0 +1,112 @@
+"""Where the user's program stands: its innermost frame, as a Source, and the text of the condition it evaluates."""
+
+from __future__ import annotations
+
+import dis
+import linecache
+import os
+import sys
+import sysconfig
+from functools import cache, lru_cache
+from types import CodeType, FrameType
+
+import torch
+
+from unmoor.ir.graph import NOWHERE, Source
+
+_TORCH = os.path.dirname(torch.__file__) + os.sep
+_UNMOOR = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_STDLIB = sysconfig.get_paths()["stdlib"] + os.sep
+_PACKAGES = ("site-packages" + os.sep, "dist-packages" + os.sep)
+
+
+@cache
+def is_user_file(filename: str) -> bool:
+    """Whether code of this file counts as the user's: not torch's, not ours, not the standard library's."""
+    if filename.startswith((_TORCH, _UNMOOR, "<frozen", "<__array_function__")):
+        return False
+    return not filename.startswith(_STDLIB) or any(p in filename for p in _PACKAGES)
+
+
+def user_frame() -> FrameType | None:
+    """The innermost frame of the user's program."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and not is_user_file(frame.f_code.co_filename):
+        frame = frame.f_back
+    return frame
+
+
+@cache
+def shown_name(filename: str) -> str:
+    """A file's name without the folders of this machine: below the working directory, a package, or bare."""
+    for packages in _PACKAGES:
+        if packages in filename:
+            return filename.rpartition(packages)[2].replace(os.sep, "/")
+    if filename.startswith("<") or not os.path.isabs(filename):
+        return filename
+    below = os.path.relpath(filename)
+    return os.path.basename(filename) if below.startswith("..") else below.replace(os.sep, "/")
+
+
+@lru_cache(maxsize=4096)
+def _source(filename: str, line: int, module: str) -> Source:
+    return Source(shown_name(filename), line, linecache.getline(filename, line).strip(), module)
+
+
+def source_of(frame: FrameType | None, module: str = "") -> Source:
+    """The line that a frame is at."""
+    if frame is None:
+        return Source(module=module) if module else NOWHERE
+    return _source(frame.f_code.co_filename, frame.f_lineno or 0, module)
+
+
+@lru_cache(maxsize=256)
+def instructions(code: CodeType) -> tuple[dis.Instruction, ...]:
+    """The instructions of a code object, without the interpreter's inline caches."""
+    return tuple(dis.get_instructions(code))
+
+
+@lru_cache(maxsize=256)
+def _indices(code: CodeType) -> dict[int, int]:
+    return {instruction.offset: i for i, instruction in enumerate(instructions(code))}
+
+
+def current(frame: FrameType) -> int:
+    """The index, in `instructions`, of the one that a frame is executing."""
+    return _indices(frame.f_code).get(frame.f_lasti, -1)
+
+
+def condition_text(frame: FrameType | None, index: int | None = None) -> str:
+    """The source text of the condition that the instruction at `index` (the current one) evaluates.
+
+    For a branch that is the operand of `if`, `while`, `not`, `and` or `or` whose truth is asked. Where no source can
+    be had, the line's text, which may be empty.
+    """
+    if frame is None:
+        return ""
+    code = frame.f_code
+    at = current(frame) if index is None else index
+    listing = instructions(code)
+    if at > 0 and ("JUMP" in listing[at].opname or listing[at].opname in ("TO_BOOL", "UNARY_NOT")):
+        at -= 1  # a jump's own position is not reliable; that of the instruction before it is the operand's
+    positions = listing[at].positions if at >= 0 else None
+    line = linecache.getline(code.co_filename, frame.f_lineno or 0).strip()
+    if positions is None or positions.lineno is None or positions.end_lineno is None:
+        return line
+    lines = linecache.getlines(code.co_filename, frame.f_globals)
+    span = (positions.lineno, positions.col_offset or 0, positions.end_lineno, positions.end_col_offset or 0)
+    return _segment(lines, span) or line
+
+
+Span = tuple[int, int, int, int]  # first line, first column, last line, end column
+
+
+def _segment(lines: list[str], span: Span) -> str:
+    """The text of a span (columns count UTF-8 bytes, as ast's do), as one line."""
+    first, start, last, end = span
+    if not 0 < first <= last <= len(lines):
+        return ""
+    rows = [row.encode() for row in lines[first - 1 : last]]
+    rows[-1] = rows[-1][:end]
+    rows[0] = rows[0][start:]
+    return " ".join(b" ".join(rows).decode(errors="replace").split())

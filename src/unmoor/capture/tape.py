@@ -1,0 +1,84 @@
+"""The tape: the nodes, constants and assumptions of a recording, in the order in which they came."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from unmoor.dtypes import DType
+from unmoor.ir.graph import Arg, Constant, Names, Node, Source, Value
+from unmoor.ir.recording import Assumption, Froze
+from unmoor.ir.types import BOOL, TENSOR, Type
+
+Where = Callable[[], Source]
+
+
+class Tape:
+    """What has been recorded so far. `where` tells the user's current line."""
+
+    def __init__(self, where: Where) -> None:
+        self.where = where
+        self.names = Names()
+        self.nodes: list[Node] = []
+        self.constants: list[Constant] = []
+        self._assumptions: dict[tuple[Froze, str, Source], Assumption] = {}
+        self._pure: dict[tuple[object, ...], Value] = {}
+        self._guarded: set[tuple[object, ...]] = set()
+
+    def value(self, name: str = "", type_: Type = TENSOR) -> Value:
+        return Value(self.names.fresh(name), type_)
+
+    def emit(self, op: str, args: tuple[Arg, ...], count: int = 1) -> tuple[Value, ...]:
+        """Append an op on tensors, and return its outputs."""
+        outputs = tuple(self.value() for _ in range(count))
+        self.nodes.append(Node(op, args, outputs, self.where()))
+        return outputs
+
+    def pure(self, op: str, args: tuple[Arg, ...], type_: Type) -> Value:
+        """The number that `op` of `args` is; recorded once."""
+        key = (op, *((type(a), a) for a in args))
+        if key not in self._pure:
+            value = self.value(type_=type_)
+            self.nodes.append(Node(op, args, (value,), self.where()))
+            self._pure[key] = value
+        return self._pure[key]
+
+    def guard(self, condition: Value, expected: bool, message: str, froze: Froze) -> None:
+        """NotTraced with the message unless the condition is `expected`; the same guard is recorded once."""
+        if condition.type != BOOL:
+            raise TypeError(f"a guard needs a bool, not %{condition.name}")
+        self._guard(("prim::guard", condition, expected), (condition, expected, message), message, froze)
+
+    def guard_rank(self, tensor: Value, rank: int, message: str) -> None:
+        self._guard(("prim::rank_guard", tensor), (tensor, rank, message), message, Froze.RANK)
+
+    def guard_dtype(self, tensor: Value, dtype: DType, message: str) -> None:
+        self._guard(("prim::dtype_guard", tensor), (tensor, dtype, message), message, Froze.DTYPE)
+
+    def _guard(self, key: tuple[object, ...], args: tuple[Arg, ...], message: str, froze: Froze) -> None:
+        if key in self._guarded:
+            return
+        self._guarded.add(key)
+        source = self.where()
+        self.nodes.append(Node(str(key[0]), args, (), source))
+        self.assume(froze, message, checked=True, source=source)
+
+    def constant(self, data: np.ndarray, name: str, origin: str) -> Value:
+        """A constant with a copy of `data`."""
+        kept = np.array(data, order="C", copy=True)
+        kept.setflags(write=False)
+        value = self.value(name)
+        self.constants.append(Constant(value, kept, origin))
+        return value
+
+    def assume(self, froze: Froze, text: str, checked: bool = False, source: Source | None = None) -> None:
+        """Write down what the trace froze; the same text at the same line once."""
+        source = self.where() if source is None else source
+        self._assumptions.setdefault((froze, text, source), Assumption(froze, text, source, checked))
+
+    @property
+    def assumptions(self) -> tuple[Assumption, ...]:
+        """All of them, the most important kinds first, else in the order in which they came."""
+        order: Sequence[Froze] = list(Froze)
+        return tuple(sorted(self._assumptions.values(), key=lambda a: order.index(a.froze)))

@@ -1,0 +1,67 @@
+"""Every private name of torch that capture leans on, in one place; tests pin what each of them does.
+
+When a new torch release breaks capture, this file and its tests are where it shows.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+from torch._C import TensorBase
+from torch._ops import OpOverload
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.dropout import _DropoutNd
+from torch.utils._python_dispatch import TorchDispatchMode
+
+__all__ = [
+    "NormBase",
+    "OpOverload",
+    "TensorBase",
+    "TorchDispatchMode",
+    "below_autograd",
+    "is_dropout",
+    "nested_transforms",
+    "schema_of",
+    "script_classes",
+    "storage_of",
+]
+
+NormBase = _NormBase
+
+
+def below_autograd() -> Any:
+    """A context under which dispatch skips autograd: composite ops reach a dispatch mode whole."""
+    return torch._C._AutoDispatchBelowAutograd()
+
+
+def schema_of(func: OpOverload) -> Any:
+    """The schema of an overload: `name`, `overload_name`, `arguments` (name, default_value, alias_info), `returns`."""
+    return func._schema
+
+
+def storage_of(tensor: torch.Tensor) -> int:
+    """A number that two tensors share exactly where they share memory (while one of them lives)."""
+    return int(tensor.untyped_storage()._cdata)
+
+
+def is_dropout(module: nn.Module) -> bool:
+    return isinstance(module, _DropoutNd)
+
+
+def script_classes() -> tuple[type, ...]:
+    """Classes whose calls run TorchScript's own interpreter, which capture cannot see into."""
+    return (torch._C.ScriptFunction, torch._C.ScriptMethod)
+
+
+def nested_transforms() -> list[tuple[Any, str, str]]:
+    """(module, attribute, user's name) of the functions through which every torch.func transform enters its level."""
+    from torch._functorch import eager_transforms, vmap
+
+    return [
+        (vmap, "_vmap_increment_nesting", "torch.func.vmap"),
+        (eager_transforms, "_grad_increment_nesting", "torch.func.grad or vjp"),
+        (eager_transforms, "_jvp_increment_nesting", "torch.func.jvp"),
+        (eager_transforms, "_func_increment_nesting", "torch.func.functionalize"),
+    ]

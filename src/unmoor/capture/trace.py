@@ -1,0 +1,190 @@
+"""One recorded call: sets the stage, runs the callable, and puts everything back."""
+
+from __future__ import annotations
+
+import inspect
+import random
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+
+from unmoor.capture.guards import Guards
+from unmoor.capture.methods import Interception, active
+from unmoor.capture.modules import Modules, PathHooks, Snapshot, acts_in_training, warn_training_mode
+from unmoor.capture.numbers import Float, Int
+from unmoor.capture.recorder import Recorder, RecordingMode, dtype_of
+from unmoor.capture.refusals import refuse
+from unmoor.capture.source import source_of, user_frame
+from unmoor.capture.structure import flatten, is_tensor, paths, pinned, rebuild
+from unmoor.capture.tape import Tape
+from unmoor.capture.torch_private import below_autograd
+from unmoor.capture.tracks import Tracks
+from unmoor.errors import Unsupported
+from unmoor.ir.graph import NOWHERE, Arg, Graph, Source
+from unmoor.ir.recording import ExampleTensor, Froze, Recording
+from unmoor.ir.signature import Mapping as MappingOf
+from unmoor.ir.signature import Sequence as SequenceOf
+from unmoor.ir.signature import Structure
+
+
+def record_call(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Recording:
+    """The recording of `fn(*args, **kwargs)`; see `unmoor.capture.record`."""
+    if torch.get_default_dtype() is not torch.float32:
+        raise Unsupported(
+            f"torch's default dtype is {torch.get_default_dtype()}; traces are made under float32: "
+            "call torch.set_default_dtype(torch.float32) before tracing"
+        )
+    if isinstance(fn, (torch.jit.ScriptModule, torch.jit.ScriptFunction)):
+        raise Unsupported("a TorchScript module or function cannot be traced; trace the Python it was made from")
+    if active() is not None:
+        raise Unsupported("a trace was started inside a trace; trace the inner function on its own")
+    return _Trace(fn).run(args, kwargs)
+
+
+class _Trace:
+    """The parts of one recording."""
+
+    def __init__(self, fn: Callable[..., Any]) -> None:
+        self.fn = fn
+        self.modules = Modules(fn)
+        self.hooks = PathHooks(self.modules, lambda what, way_out: refuse(self.where(), what, way_out))
+        self.tape = Tape(self.where)
+        self.tracks = Tracks(self.tape, self.modules.describe)
+        self.recorder = Recorder(self.tape, self.tracks, Guards(self.tape))
+
+    def where(self) -> Source:
+        return source_of(user_frame(), self.hooks.path)
+
+    def run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Recording:
+        arguments, leaves = flatten((args, kwargs), "the arguments")
+        named = _named_arguments(self.fn, arguments)
+        leaves, example = self._inputs(leaves, tuple(paths(named, "")))
+        for name, value in pinned(named, ""):
+            self.tape.assume(Froze.ARGUMENT, f"the argument {name} is {value!r} in every call", True, NOWHERE)
+        inputs = tuple(self.tracks.of(leaf).value for leaf in leaves)
+        warn_training_mode(self.modules)
+        with _kept_as_it_is(self.modules, self.tape):
+            result = self._call(*rebuild(arguments, leaves))
+            structure, outputs = self._outputs(result)
+        self._assume_modules()
+        graph = Graph(
+            getattr(self.fn, "__name__", type(self.fn).__name__),
+            inputs,
+            tuple(self.tape.constants),
+            tuple(self.tape.nodes),
+            outputs,
+        )
+        return Recording(graph, arguments, structure, example, self.tape.assumptions, _parameters(self.fn))
+
+    def _inputs(
+        self, leaves: list[Any], names: tuple[str, ...]
+    ) -> tuple[list[torch.Tensor], tuple[ExampleTensor, ...]]:
+        """Stand-ins for the input tensors, each with an identity of its own, and their descriptions."""
+        stand_ins, example = [], []
+        for leaf, name in zip(leaves, names, strict=True):
+            if not isinstance(leaf, torch.Tensor):
+                raise Unsupported(f"the argument {name} is a NumPy array; pass torch.from_numpy(...) of it")
+            self.tracks.check_dtype(leaf, self.where())
+            stand_in = leaf.detach().requires_grad_(leaf.requires_grad)
+            self.tracks.add(stand_in, self.tape.value(name), "input", f"argument {name}")
+            stand_ins.append(stand_in)
+            example.append(ExampleTensor(name, dtype_of(leaf), tuple(leaf.shape)))
+        return stand_ins, tuple(example)
+
+    def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        recorder = self.recorder
+        with ExitStack() as stack:
+            stack.enter_context(below_autograd())
+            stack.enter_context(Interception(recorder))
+            stack.callback(self.hooks.remove)
+            self.hooks.install(lambda: active() is recorder)
+            stack.enter_context(RecordingMode(recorder))
+            recorder.quiet = False
+            try:
+                return self.fn(*args, **kwargs)
+            finally:
+                recorder.quiet = True
+
+    def _outputs(self, result: Any) -> tuple[Structure, tuple[Arg, ...]]:
+        structure, leaves = flatten(result, "the result", lambda v: is_tensor(v) or isinstance(v, (Int, Float)))
+        if any(isinstance(leaf, np.ndarray) for leaf in leaves):
+            raise Unsupported("the traced function returns a NumPy array; return the torch tensor")
+        if not leaves:
+            self.tape.assume(Froze.OUTSIDE, "the result holds no tensor: it is the same for every input")
+        return structure, tuple(self.recorder.argument(leaf) for leaf in leaves)
+
+    def _assume_modules(self) -> None:
+        if not self.modules.roots:
+            return
+        weights = sum(c.origin.startswith(("parameter ", "buffer ")) for c in self.tape.constants)
+        if weights:
+            text = f"{weights} parameters and buffers are kept as they were at the trace"
+            self.tape.assume(Froze.OUTSIDE, text, source=NOWHERE)
+        for name, module in self.modules.roots.items():
+            mode = "training" if module.training else "eval"
+            text = f"{name or type(module).__name__} was traced in {mode} mode"
+            self.tape.assume(Froze.MODE, text, source=NOWHERE)
+        mixed = [p for p, m in self.modules.every() if p and m.training and not acts_in_training(m)]
+        if mixed and not any(m.training for m in self.modules.roots.values()):
+            self.tape.assume(Froze.MODE, f"in training mode were: {', '.join(mixed)}", source=NOWHERE)
+
+
+@contextmanager
+def _kept_as_it_is(modules: Modules, tape: Tape) -> Iterator[None]:
+    """Leaves modules, random number generators and torch's global switches as they were."""
+    snapshot = Snapshot(modules)
+    states = torch.get_rng_state(), random.getstate(), np.random.get_state()
+    fast_path = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast_path)
+        if not _same_random(states):
+            tape.assume(Froze.RANDOM, "random numbers were drawn or seeded outside of torch operations", source=NOWHERE)
+        torch.set_rng_state(states[0])
+        random.setstate(states[1])
+        np.random.set_state(states[2])
+        for name in snapshot.restore():
+            tape.assume(Froze.STATE, f"the call changes the attribute {name}; a traced call does not", source=NOWHERE)
+
+
+def _same_random(states: tuple[Any, Any, Any]) -> bool:
+    now = np.random.get_state()
+    same_numpy = all(np.array_equal(a, b) for a, b in zip(now, states[2], strict=True))
+    return torch.equal(torch.get_rng_state(), states[0]) and random.getstate() == states[1] and same_numpy
+
+
+def _signature(fn: Callable[..., Any]) -> inspect.Signature | None:
+    try:
+        return inspect.signature(fn.forward if isinstance(fn, torch.nn.Module) else fn)
+    except (TypeError, ValueError):
+        return None
+
+
+def _parameters(fn: Callable[..., Any]) -> tuple[str, ...]:
+    """The names of the positional parameters."""
+    signature = _signature(fn)
+    if signature is None:
+        return ()
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return tuple(p.name for p in signature.parameters.values() if p.kind in kinds)
+
+
+def _named_arguments(fn: Callable[..., Any], arguments: Structure) -> MappingOf:
+    """The structure of the arguments by parameter name; leaves stay in their order."""
+    assert isinstance(arguments, SequenceOf)
+    positional, keywords = arguments.items
+    assert isinstance(positional, SequenceOf) and isinstance(keywords, MappingOf)
+    names = list(_parameters(fn)[: len(positional.items)])
+    rest = next((p.name for p in _all_parameters(fn) if p.kind is inspect.Parameter.VAR_POSITIONAL), "args")
+    names += [f"{rest}.{i}" for i in range(len(positional.items) - len(names))]
+    return MappingOf((*names, *keywords.keys), (*positional.items, *keywords.items))
+
+
+def _all_parameters(fn: Callable[..., Any]) -> tuple[inspect.Parameter, ...]:
+    signature = _signature(fn)
+    return () if signature is None else tuple(signature.parameters.values())
