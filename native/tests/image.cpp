@@ -3,7 +3,6 @@
 
 #include <string.h>
 
-#include "base/cpu.h"
 #include "base/sha256.h"
 #include "kernels.inc"
 #include "unmoor.h"
@@ -245,11 +244,11 @@ void MakeDigestsRight(Bytes* file) {
     SectionEntry entry;
     memcpy(&entry, at, sizeof entry);
     if (entry.flags != 0 || entry.offset > file->size() || entry.bytes > file->size() - entry.offset) continue;
-    um::Sha256 sha(um::DetectCpu().sha);
+    um::Sha256 sha(false);
     sha.Update(file->data() + entry.offset, static_cast<size_t>(entry.bytes));
     sha.Finish(at + offsetof(SectionEntry, digest));
   }
-  um::Sha256 sha(um::DetectCpu().sha);
+  um::Sha256 sha(false);
   sha.Update(file->data(), kDigestedHeaderBytes);
   sha.Update(file->data() + sizeof header, count * sizeof(SectionEntry));
   sha.Finish(file->data() + offsetof(Header, digest));

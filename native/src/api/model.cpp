@@ -48,7 +48,8 @@ um_status Load(um_model* model, const um::Source& source, const um_open_options*
   Trust trust;
   um::ApartWeights weights;
   UM_TRY(ReadOptions(options, &trust, &weights, error));
-  UM_TRY(model->archive.Open(source, weights, error));
+  const um::Cpu cpu = um::DetectCpu();
+  UM_TRY(model->archive.Open(source, weights, cpu, error));
   um::PrintDigest(model->archive.digest(), model->digest);
   if (trust.by_digest && memcmp(trust.digest, model->archive.digest(), um::kDigestBytes) != 0) {
     return Fail(error, UM_WRONG_DIGEST, "the file is another than was expected: its digest is %s, expected was %s",
@@ -56,7 +57,7 @@ um_status Load(um_model* model, const um::Source& source, const um_open_options*
   }
   model->tables = um::Tables(model->archive);
   UM_TRY(um::Verify(model->tables, model->archive, error));
-  return model->code.Load(model->archive, model->tables.kernels.size(), trust.by_caller || trust.by_digest, error);
+  return model->code.Load(model->archive, cpu, model->tables.kernels.size(), trust.by_caller || trust.by_digest, error);
 }
 
 um_status Open(const um::Source& source, const um_open_options* options, um_model** model, um_error* error) {

@@ -5,7 +5,6 @@
 
 #include "archive/strangers.h"
 #include "base/checked.h"
-#include "base/cpu.h"
 #include "base/version.h"
 
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the format's rows are used in place: they are little-endian");
@@ -48,8 +47,8 @@ um_status BreaksRules(const char* section, um_error* error) {
 
 }  // namespace
 
-um_status Archive::Open(const Source& source, const ApartWeights& apart, um_error* error) {
-  accelerated_ = DetectCpu().sha;
+um_status Archive::Open(const Source& source, const ApartWeights& apart, const Cpu& cpu, um_error* error) {
+  accelerated_ = cpu.sha;
   UM_TRY(ReadTable(source, error));
   UM_TRY(CheckPlaces(error));
   UM_TRY(ReadSections(source, error));

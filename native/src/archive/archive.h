@@ -1,6 +1,7 @@
 // A file's structure: header, section table, sections and their digests. What the sections mean is not its matter.
 #pragma once
 
+#include "base/cpu.h"
 #include "base/sha256.h"
 #include "base/span.h"
 #include "base/status.h"
@@ -40,7 +41,7 @@ class Archive {
   Archive& operator=(const Archive&) = delete;
 
   // Checks the structure whole: sizes, order, padding and every digest.
-  [[nodiscard]] um_status Open(const Source& source, const ApartWeights& apart, um_error* error);
+  [[nodiscard]] um_status Open(const Source& source, const ApartWeights& apart, const Cpu& cpu, um_error* error);
 
   // The bytes of a section; none where the file does not have it. Not for weights and code.
   Span<const uint8_t> section(format::SectionKind kind) const { return sections_[static_cast<uint32_t>(kind)]; }

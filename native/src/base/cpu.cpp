@@ -17,9 +17,10 @@ struct Leaf {
   uint32_t a = 0, b = 0, c = 0, d = 0;
 };
 
-Leaf Ask(uint32_t leaf, uint32_t subleaf) {
+// On a virtual machine each question costs microseconds.
+Leaf Ask(uint32_t leaf) {
   Leaf r;
-  if (__get_cpuid_count(leaf, subleaf, &r.a, &r.b, &r.c, &r.d) == 0) return Leaf();
+  __cpuid_count(leaf, 0, r.a, r.b, r.c, r.d);
   return r;
 }
 
@@ -34,7 +35,7 @@ constexpr bool Has(uint32_t word, uint32_t bits) { return (word & bits) == bits;
 }  // namespace
 
 Cpu DetectCpu() {
-  const Leaf one = Ask(1, 0), seven = Ask(7, 0), extended = Ask(0x80000001u, 0);
+  const Leaf one = Ask(1), seven = Ask(0).a >= 7 ? Ask(7) : Leaf(), extended = Ask(0x80000001u);
   Cpu cpu;
   cpu.sha = Has(seven.b, 1u << 29) && Has(one.c, bit_SSE4_1 | bit_SSSE3);
   if (!Has(one.c, bit_OSXSAVE)) return cpu;

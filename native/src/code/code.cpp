@@ -51,8 +51,7 @@ void Code::ListTargets(const Archive& archive) {
   }
 }
 
-um_status Code::Load(const Archive& archive, size_t kernels, bool trusted, um_error* error) {
-  const Cpu cpu = DetectCpu();
+um_status Code::Load(const Archive& archive, const Cpu& cpu, size_t kernels, bool trusted, um_error* error) {
   cpu_ = CpuName(cpu);
   ListTargets(archive);
   const CodeSection* best = nullptr;

@@ -14,7 +14,7 @@ class Code {
  public:
   // Chooses and loads; a file without machine code for this processor, or an untrusted one, is no failure here, but
   // `status` then says why nothing can run.
-  [[nodiscard]] um_status Load(const Archive& archive, size_t kernels, bool trusted, um_error* error);
+  [[nodiscard]] um_status Load(const Archive& archive, const Cpu& cpu, size_t kernels, bool trusted, um_error* error);
 
   // UM_OK, UM_NOT_TRUSTED or UM_NO_CODE_FOR_CPU with its message in `error`.
   [[nodiscard]] um_status Check(um_error* error) const;
