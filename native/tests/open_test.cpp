@@ -158,7 +158,7 @@ TEST_CASE("bytes flipped under right digests do no harm") {
       Bytes spoilt = file;
       spoilt[at] = static_cast<uint8_t>(spoilt[at] ^ mask);
       MakeDigestsRight(&spoilt);
-      Opened o(spoilt);
+      Opened o(spoilt, size_t{1} << 20);
       if (!o.session) continue;
       ++opened;
       Floats x({1, 2, 3});

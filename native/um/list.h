@@ -8,13 +8,22 @@
 
 namespace tool {
 
+[[noreturn]] inline void EndWithoutMemory() {
+  fputs("um: out of memory\n", stderr);
+  exit(1);
+}
+
+// Memory that lives until the command ends.
 inline void* Take(size_t bytes) {
-  void* memory = malloc(bytes > 0 ? bytes : 1);
-  if (memory == nullptr) {
-    fputs("um: out of memory\n", stderr);
-    exit(1);
-  }
-  return memory;
+  struct alignas(16) Kept {
+    Kept* before;
+  };
+  static Kept* last = nullptr;
+  Kept* kept = static_cast<Kept*>(malloc(sizeof(Kept) + bytes));
+  if (kept == nullptr) EndWithoutMemory();
+  kept->before = last;
+  last = kept;
+  return kept + 1;
 }
 
 template <class T>
@@ -45,10 +54,8 @@ class List {
 
  private:
   void Grow(size_t room) {
-    T* data = static_cast<T*>(Take(room * sizeof(T)));
-    if (size_ > 0) memcpy(static_cast<void*>(data), data_, size_ * sizeof(T));
-    free(data_);
-    data_ = data;
+    data_ = static_cast<T*>(realloc(static_cast<void*>(data_), room * sizeof(T)));
+    if (data_ == nullptr) EndWithoutMemory();
     room_ = room;
   }
 
