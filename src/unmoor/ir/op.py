@@ -108,8 +108,8 @@ class Op:
     """Everything Unmoor knows about an op. Exactly one of lower, decompose, builtin is given.
 
     name        the graph's word, `aten::add`
-    infer       type rule (None for a composite: the type of what it is taken apart into): (facts, *args) -> TensorType or a tuple of them; args follow the schema,
-                tensors given as their TensorType, sizes as int or Dim
+    infer       type rule: (facts, *args) -> TensorType or a tuple of them; args follow the schema, tensors
+                given as their TensorType, sizes as int or Dim. None for a composite, whose parts tell
     reference   NumPy meaning: (*args) -> ndarray or a tuple of them, slow and obvious
     overloads   the torch overloads that record as this op, "add.Tensor"; the names of their schemas'
                 parameters are matched to this schema's

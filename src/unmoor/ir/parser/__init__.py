@@ -1,0 +1,7 @@
+"""Reads the text forms of graphs and kernels back. Errors are VerifyErrors that show the line."""
+
+from unmoor.ir.parser.dim import parse_dim
+from unmoor.ir.parser.graph import parse_graph
+from unmoor.ir.parser.kernel import parse_kernel
+
+__all__ = ["parse_dim", "parse_graph", "parse_kernel"]
