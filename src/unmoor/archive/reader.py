@@ -182,16 +182,13 @@ class _Decoder:
             Relation(parse_dim(t.string(r.left)), CHECK_SIGNS[r.op], parse_dim(t.string(r.right)), t.string(r.message))
             for r in t.span(row, "relation", "relations")
         )
-        signature = Signature(
+        return Signature(
             tuple(self._spec(s, symbols, True) for s in specs[: row.input_count]),
             tuple(self._spec(s, symbols, False) for s in specs[row.input_count :]),
             parse_arguments(t.string(row.arguments), row.input_count),
             parse_result(t.string(row.result), row.output_count),
             relations,
         )
-        if str(signature) != t.string(row.signature):
-            raise ArchiveError(f"the file is damaged: the signature {signature} does not agree with its text")
-        return signature
 
     def _tensor(self, row: Record) -> TensorRegister:
         dims = tuple(r.number for r in self.tables.span(row, "dim", "registers"))

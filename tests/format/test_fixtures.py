@@ -1,0 +1,75 @@
+"""Files of every format version that was ever written: each is read, run, and given the digest that it had.
+
+A fixture is written once and never again. `python -m tests.format.test_fixtures` writes those of the current version,
+where they do not exist yet.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.archive_images import add_kernel, copies, copying, image
+
+from unmoor import archive, runtime
+from unmoor.archive import layout
+from unmoor.dtypes import f32
+from unmoor.ir.dim import sym
+from unmoor.ir.object_code import ObjectCode
+from unmoor.ir.program import Image
+from unmoor.ir.target import ALL
+from unmoor.ir.types import TensorType
+
+FIXTURES = Path(__file__).parent / "fixtures"
+DIGESTS = {
+    "v1/clone.unmoor": "sha256:5bc91e3576a7434b248adef87c2803f86e717505424bd421548ef961af26ae84",
+    "v1/add.unmoor": "sha256:bf98c429554ecc2827bde0944c1d81746984591870628951657102c3b3524c04",
+}
+
+
+def current() -> dict[str, Image]:
+    """What the fixtures of the current version hold."""
+    from unmoor import codegen
+
+    code = tuple(codegen.generate([add_kernel()], target) for target in ALL)
+    vector = TensorType(f32, (sym("s0"),))
+    return {"clone": copies(copying((("x", vector),), (0,))), "add": image(code)}
+
+
+def without_code(held: Image) -> Image:
+    """The image with the machine code's bytes left out: code generation may change, the format may not."""
+    code = tuple(ObjectCode(c.target, b"", dict.fromkeys(c.entries, 0)) for c in held.code)
+    return Image(held.methods, held.kernels, held.weights, code)
+
+
+@pytest.mark.parametrize("name", DIGESTS)
+def test_the_digest_is_what_it_was(name: str) -> None:
+    assert archive.digest(FIXTURES / name) == DIGESTS[name]
+
+
+@pytest.mark.parametrize("name", ["clone", "add"])
+def test_files_of_the_current_version_hold_what_they_held(name: str) -> None:
+    read = archive.read(FIXTURES / f"v{layout.VERSION}" / f"{name}.unmoor")
+    assert without_code(read) == without_code(current()[name])
+
+
+@pytest.mark.parametrize("name", [n for n in DIGESTS if n.endswith("clone.unmoor")])
+def test_a_copy_runs(name: str) -> None:
+    x = np.arange(7, dtype=np.float32)
+    np.testing.assert_array_equal(runtime.open(FIXTURES / name)(x), x)
+
+
+@pytest.mark.parametrize("name", [n for n in DIGESTS if n.endswith("add.unmoor")])
+def test_old_machine_code_runs(name: str) -> None:
+    model = runtime.open(FIXTURES / name, trust=DIGESTS[name])
+    x = np.arange(12, dtype=np.float32)
+    np.testing.assert_array_equal(model(x), x + np.tile(np.array([1, 10, 100], np.float32), 4))
+
+
+if __name__ == "__main__":
+    for name, held in current().items():
+        path = FIXTURES / f"v{layout.VERSION}" / f"{name}.unmoor"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            print(f'    "v{layout.VERSION}/{name}.unmoor": "{archive.write_file(held, path)}",')
