@@ -1,0 +1,84 @@
+"""Computes at compile time what depends on constants alone.
+
+Does: runs nodes whose operands are constants and numbers, by the ops' reference. Leaves: the results as constants with
+origin "folded". Does not: make a constant of more than LIMIT bytes that is larger than what it is made of; fold
+symbolic sizes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from unmoor.dtypes import BY_NUMPY
+from unmoor.errors import UnmoorError
+from unmoor.ir.dim import Dim, const
+from unmoor.ir.graph import Arg, Constant, Graph, Names, Node, Value, map_arg, names_of, values_of
+from unmoor.ir.op import Effect
+from unmoor.ir.types import TENSOR, TensorType
+from unmoor.ops import TABLE, evaluate
+
+LIMIT = 1 << 20  # bytes
+
+
+def constant_folding(graph: Graph) -> Graph:
+    """The graph with constant computations done."""
+    return _Folding(graph).run()
+
+
+class _Folding:
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.data: dict[Value, np.ndarray] = {c.value: c.data for c in graph.constants}
+        self.names: Names = names_of(graph)
+        self.mapping: dict[Value, Arg] = {}
+        self.made: list[Constant] = []
+
+    def run(self) -> Graph:
+        nodes = [n for n in self.graph.nodes if not self._folded(n)]
+        kept = tuple(replace(n, args=tuple(map_arg(a, self.mapping) for a in n.args)) for n in nodes)
+        outputs = tuple(map_arg(o, self.mapping) for o in self.graph.outputs)
+        constants = (*self.graph.constants, *self.made)
+        return replace(self.graph, nodes=kept, outputs=outputs, constants=constants)
+
+    def _folded(self, node: Node) -> bool:
+        op = TABLE.get(node.op)
+        if op is None or op.effects is not Effect.NONE:
+            return False
+        given = tuple(map_arg(a, self.mapping) for a in node.args)
+        if not all(self._known(a) for a in given):
+            return False
+        args = tuple(self._data(a) for a in given)
+        try:
+            made = evaluate(node.op, args)
+        except (UnmoorError, ValueError, TypeError, IndexError):
+            return False  # the program's own mistake: let it be reported with its line
+        results = [np.ascontiguousarray(r).reshape(np.shape(r)) for r in (made if isinstance(made, tuple) else (made,))]
+        read = sum(self.data[v].nbytes for v in values_of(given))
+        if sum(r.nbytes for r in results) > max(LIMIT, read) or any(r.dtype not in BY_NUMPY for r in results):
+            return False
+        for value, result in zip(node.outputs, results, strict=True):
+            self._add(value, result)
+        return True
+
+    def _known(self, arg: Arg) -> bool:
+        if isinstance(arg, tuple):
+            return all(self._known(a) for a in arg)
+        return arg in self.data if isinstance(arg, Value) else not isinstance(arg, Dim) or arg.is_const
+
+    def _data(self, arg: Arg) -> Any:
+        if isinstance(arg, tuple):
+            return tuple(self._data(a) for a in arg)
+        if isinstance(arg, Value):
+            return self.data[arg]
+        return arg.value if isinstance(arg, Dim) else arg
+
+    def _add(self, value: Value, data: np.ndarray) -> None:
+        type_ = TENSOR if value.type == TENSOR else TensorType(BY_NUMPY[data.dtype], tuple(map(const, data.shape)))
+        made = Value(self.names.fresh(value.name), type_)
+        data.setflags(write=False)
+        self.data[made] = data
+        self.mapping[value] = made
+        self.made.append(Constant(made, data, "folded"))
