@@ -1,11 +1,6 @@
 # Installs the library, its header and the command line, with a CMake package and a pkg-config file beside them.
 include(CMakePackageConfigHelpers)
 
-if(SKBUILD)
-  set_target_properties(unmoor PROPERTIES VERSION "" SOVERSION "") # wheels hold no symbolic links
-  set_target_properties(um PROPERTIES INSTALL_RPATH "")
-endif()
-
 install(TARGETS unmoor unmoor_static EXPORT unmoor-targets
   LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
   PUBLIC_HEADER DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
@@ -18,5 +13,6 @@ write_basic_package_version_file(unmoor-config-version.cmake VERSION ${UNMOOR_VE
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/unmoor-config.cmake ${CMAKE_CURRENT_BINARY_DIR}/unmoor-config-version.cmake
   DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/unmoor)
 
+file(RELATIVE_PATH UNMOOR_PREFIX /at/${CMAKE_INSTALL_LIBDIR}/pkgconfig /at)
 configure_file(cmake/unmoor.pc.in unmoor.pc @ONLY)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/unmoor.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

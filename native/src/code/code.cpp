@@ -74,9 +74,13 @@ um_status Code::Load(const Archive& archive, const Cpu& cpu, size_t kernels, boo
     snprintf(engine_, sizeof engine_, "none (native code for: %s; this processor is %s)",
              targets_[0] != '\0' ? targets_ : "nothing", cpu_);
   } else {
-    UM_TRY(memory_.Load(best->blob.data(), best->blob.size(), error));
+    const um_status loaded = memory_.Load(best->blob.data(), best->blob.size(), error);
+    if (loaded == UM_OUT_OF_MEMORY) return loaded;
+    refused_ = loaded != UM_OK;
+    status_ = loaded;
     entries_ = best->entries.data();
-    snprintf(engine_, sizeof engine_, "native %s", best_target->name);
+    snprintf(engine_, sizeof engine_, "%s%s", refused_ ? "none (the operating system forbids new code)" : "native ",
+             refused_ ? "" : best_target->name);
   }
   return UM_OK;
 }
@@ -86,6 +90,9 @@ um_status Code::Check(um_error* error) const {
     return Fail(error, status_,
                 "the file's machine code was not trusted, and this runtime has no other way to run it. Open it with "
                 "its digest (UM_TRUST_DIGEST, `--trust sha256:...`) or vouch for it (UM_TRUST_YES, `--trust yes`)");
+  }
+  if (refused_) {
+    return Fail(error, status_, "the operating system does not allow this process to run new machine code");
   }
   if (status_ == UM_NO_CODE_FOR_CPU) {
     return Fail(error, status_,

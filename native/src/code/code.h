@@ -12,8 +12,8 @@ using KernelFunction = void (*)(void* const* buffers, const int64_t* ints, int64
 
 class Code {
  public:
-  // Chooses and loads; a file without machine code for this processor, or an untrusted one, is no failure here, but
-  // `status` then says why nothing can run.
+  // Chooses and loads. A file without machine code for this processor, or an untrusted one, is no failure here: `Check`
+  // then says why nothing can run.
   [[nodiscard]] um_status Load(const Archive& archive, const Cpu& cpu, size_t kernels, bool trusted, um_error* error);
 
   // UM_OK, UM_NOT_TRUSTED or UM_NO_CODE_FOR_CPU with its message in `error`.
@@ -26,6 +26,7 @@ class Code {
   void ListTargets(const Archive& archive);
 
   um_status status_ = UM_OK;
+  bool refused_ = false;  // by the operating system
   Executable memory_;
   const format::CodeEntryRow* entries_ = nullptr;
   char targets_[160];  // of the file, for messages
