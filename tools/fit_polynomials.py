@@ -48,15 +48,15 @@ FITS: dict[str, tuple[Real, tuple[mp.mpf, mp.mpf], int | None, int | None]] = {
     # (log((1+s)/(1-s)) / s - 2) / s^2, in z = s^2
     "LOG_RATIO": (root(lambda s: (2 * mp.atanh(s) / s - 2) / s**2), (mp.mpf(0), mp.mpf("0.02945")), 3, 8),
     # (sin(r)/r - 1) / r^2 and (cos(r) - 1 + r^2/2) / r^4, in z = r^2
-    "SIN": (root(lambda r: (mp.sin(r) / r - 1) / r**2), (mp.mpf(0), mp.mpf("0.6175")), 3, 7),
-    "COS": (root(lambda r: (mp.cos(r) - 1 + r * r / 2) / r**4), (mp.mpf(0), mp.mpf("0.6175")), 3, 7),
+    "SIN": (root(lambda r: (mp.sin(r) / r - 1) / r**2), (mp.mpf(0), mp.mpf("0.6175")), 3, 6),
+    "COS": (root(lambda r: (mp.cos(r) - 1 + r * r / 2) / r**4), (mp.mpf(0), mp.mpf("0.6175")), 3, 6),
     # (atan(t)/t - 1) / t^2 and (asin(x)/x - 1) / x^2, in z
-    "ATAN": (root(lambda t: (mp.atan(t) / t - 1) / t**2), (mp.mpf(0), mp.mpf("0.1717")), 5, 13),
+    "ATAN": (root(lambda t: (mp.atan(t) / t - 1) / t**2), (mp.mpf(0), mp.mpf("0.2501")), 6, 15),
     "ASIN": (root(lambda x: (mp.asin(x) / x - 1) / x**2), (mp.mpf(0), mp.mpf("0.25")), 6, 14),
     # (sinh(x)/x - 1) / x^2, in z
-    "SINH": (root(lambda x: (mp.sinh(x) / x - 1) / x**2), (mp.mpf(0), mp.mpf(1)), 4, 9),
+    "SINH": (root(lambda x: (mp.sinh(x) / x - 1) / x**2), (mp.mpf(0), mp.mpf(1)), 4, 7),
     # erf(x)/x - 1, in z
-    "ERF_SMALL": (root(lambda x: mp.erf(x) / x - 1), (mp.mpf(0), mp.mpf("0.5625")), None, 13),
+    "ERF_SMALL": (root(lambda x: mp.erf(x) / x - 1), (mp.mpf(0), mp.mpf("0.5625")), None, 11),
     "ERFCX": (erfcx_scaled, (mp.mpf(-0.685), mp.mpf("0.23")), None, 18),
 }
 
@@ -103,8 +103,8 @@ def main() -> None:
                 values, error = chebyshev(f, interval, terms)
                 print(f"{name}_{suffix}: {terms} terms, error {mp.nstr(error, 3)}")
                 text += f"\n{name}_{suffix} = (\n{hexadecimal(values, suffix == '32')})\n"
-    fitted, worst = erf_log(9)
-    print(f"ERF_LOG_32: 9 terms, relative error in erf {worst:.3g}")
+    fitted, worst = erf_log(8)
+    print(f"ERF_LOG_32: 8 terms, relative error in erf {worst:.3g}")
     text += f"\nERF_LOG_32 = (\n{hexadecimal(fitted, True)})\n"
     OUT.write_text(text)
 

@@ -21,7 +21,18 @@ from unmoor.dtypes import DType, bool_, f32, f64, i32, i64
 PTR = "ptr"
 COMPUTE = {bool_: "i1", i32: "i32", i64: "i64", f32: "float", f64: "double"}  # of one element in a register
 MEMORY = {**COMPUTE, bool_: "i8"}  # of one element in a buffer
-BITS = {"i1": 1, "i8": 8, "i16": 16, "i32": 32, "i64": 64, "i128": 128, "float": 32, "double": 64, "ptr": 64}
+BITS = {
+    "i1": 1,
+    "i8": 8,
+    "i16": 16,
+    "i32": 32,
+    "i64": 64,
+    "i128": 128,
+    "i192": 192,
+    "float": 32,
+    "double": 64,
+    "ptr": 64,
+}
 KERNEL_ATTRIBUTES = 'nounwind "no-builtins"'
 
 
@@ -100,9 +111,10 @@ def const_lanes(elem: str, values: Sequence[float]) -> Val:
 
 
 class Module:
-    """A module's text under construction. `unit` names what is made once, however often it is asked for."""
+    """A module's text under construction. `avx512` lets functions use AVX-512's own intrinsics."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, avx512: bool = False) -> None:
+        self.avx512 = avx512
         self._declared: dict[str, str] = {}
         self._globals: dict[str, str] = {}
         self._functions: list[str] = []

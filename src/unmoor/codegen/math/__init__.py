@@ -1,0 +1,6 @@
+"""The scalar functions as vector code that calls nothing, with stated bounds of their errors."""
+
+from unmoor.codegen.math.casts import cast
+from unmoor.codegen.math.table import expand
+
+__all__ = ["cast", "expand"]
