@@ -1,4 +1,4 @@
-"""The largest error of each scalar function in machine code, in ulps of the exact result. Tested, and cited by the op table.
+"""The largest error of each scalar function in machine code, in ulps of the exact result. The op table cites it.
 
 A function that is not named is exact to half an ulp, as IEEE 754's own operations are (integers, selections and
 comparisons: exact). Most f32 functions of the second half are f64 ones rounded.
