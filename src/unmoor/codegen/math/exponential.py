@@ -6,6 +6,8 @@ Elementary Functions, 1980), a polynomial for (e^r - 1 - r)/r^2, and scaling by 
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from unmoor.codegen.builder import Builder, Val, element
 from unmoor.codegen.math import coefficients as c
 from unmoor.codegen.math.floats import (
@@ -16,8 +18,8 @@ from unmoor.codegen.math.floats import (
     format_of,
     horner,
     power_of_two,
-    rint,
     scale,
+    split_integer,
     to_int,
 )
 
@@ -32,11 +34,18 @@ EXP_RANGE = {"float": (-104.0, 89.0), "double": (-746.0, 710.0)}
 EXP2_RANGE = {"float": (-151.0, 129.0), "double": (-1076.0, 1025.0)}
 
 
-def reduce_exp(b: Builder, x: Val) -> tuple[Val, Val]:
-    """(n, r) with x = n ln2 + r, n an integral float."""
+class Reduced(NamedTuple):
+    """x = n ln2 + r, n an integral float; `shifted` as `scale` takes it."""
+
+    n: Val
+    shifted: Val
+    r: Val
+
+
+def reduce_exp(b: Builder, x: Val) -> Reduced:
     high, low = LN2[element(x.type)]
-    n = rint(b, b.mul(x, LOG2E))
-    return n, b.fma(n, -low, b.fma(n, -high, x))
+    n, shifted = split_integer(b, x, LOG2E)
+    return Reduced(n, shifted, b.fma(n, -low, b.fma(n, -high, x)))
 
 
 def expm1_reduced(b: Builder, r: Val) -> Val:
@@ -49,28 +58,28 @@ def clamped(b: Builder, x: Val, limits: tuple[float, float]) -> Val:
 
 
 def exp(b: Builder, x: Val) -> Val:
-    n, r = reduce_exp(b, clamped(b, x, EXP_RANGE[element(x.type)]))
-    return scale(b, b.fma(horner(b, r, (1.0, *EXP[element(x.type)])), r, 1.0), n)
+    n, shifted, r = reduce_exp(b, clamped(b, x, EXP_RANGE[element(x.type)]))
+    return scale(b, b.fma(horner(b, r, (1.0, *EXP[element(x.type)])), r, 1.0), n, shifted)
 
 
 def exp_pair(b: Builder, high: Val, low: Val) -> tuple[Val, Val]:
     """(p, n) with exp(high + low) = p * 2^n, p about 1, for `high` within EXP_RANGE and |low| tiny."""
-    n, r = reduce_exp(b, high)
+    n, _, r = reduce_exp(b, high)
     m = expm1_reduced(b, r)
     return b.add(b.fma(b.add(m, 1.0), low, m), 1.0), n
 
 
 def exp2(b: Builder, x: Val) -> Val:
     x = clamped(b, x, EXP2_RANGE[element(x.type)])
-    n = rint(b, x)
+    n, shifted = split_integer(b, x, 1.0)
     r = b.sub(x, n)
     if element(x.type) == "float":
-        return scale(b, b.fma(horner(b, r, c.EXP2_32), r, 1.0), n)
+        return scale(b, b.fma(horner(b, r, c.EXP2_32), r, 1.0), n, shifted)
     high, low = LN2["double"]
     t = b.mul(r, high)
     rest = b.fma(r, low, b.fma(r, high, b.neg(t)))
     m = expm1_reduced(b, t)
-    return scale(b, b.add(b.fma(b.add(m, 1.0), rest, m), 1.0), n)
+    return scale(b, b.add(b.fma(b.add(m, 1.0), rest, m), 1.0), n, shifted)
 
 
 def expm1(b: Builder, x: Val) -> Val:
@@ -78,7 +87,7 @@ def expm1(b: Builder, x: Val) -> Val:
     f = format_of(x)
     lowest = {"float": -20.0, "double": -40.0}[f.elem]  # e^x vanishes beside 1
     y = clamped(b, x, (lowest, EXP_RANGE[f.elem][1]))
-    n, r = reduce_exp(b, y)
+    n, _, r = reduce_exp(b, y)
     half = power_of_two(b, b.sub(to_int(b, n), 1), f.elem)
     result = b.mul(b.fma(half, expm1_reduced(b, r), b.sub(half, 0.5)), 2.0)
     tiny = b.fcmp("olt", fabs(b, x), 2.0 ** -(f.mantissa + 3))  # and keeps -0
@@ -89,8 +98,8 @@ def sigmoid(b: Builder, x: Val) -> Val:
     """e^-|x| never overflows: 1/(1 + e^-|x|) for x >= 0, e^-|x|/(1 + e^-|x|) below."""
     f = format_of(x)
     negative = b.neg(fabs(b, x))
-    n, r = reduce_exp(b, at_least(b, negative, EXP_RANGE[f.elem][0]))
-    e = scale(b, b.add(expm1_reduced(b, r), 1.0), n)
+    n, shifted, r = reduce_exp(b, at_least(b, negative, EXP_RANGE[f.elem][0]))
+    e = scale(b, b.add(expm1_reduced(b, r), 1.0), n, shifted)
     numerator = b.select(b.fcmp("olt", x, 0.0), e, 1.0)
     return b.fdiv(numerator, b.add(e, 1.0))
 

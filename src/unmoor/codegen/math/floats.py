@@ -103,10 +103,20 @@ def power_of_two(b: Builder, n: Val, elem: str) -> Val:
     return b.as_float(b.shl(b.add(n, f.bias), f.mantissa))
 
 
-def scale(b: Builder, x: Val, n: Val) -> Val:
+def split_integer(b: Builder, x: Val, factor: float) -> tuple[Val, Val]:
+    """(n, shifted): the integer n nearest to x * factor, |n| < 2^(mantissa-2), as a float, and a float whose low
+    bits are n + 2*bias (what `scale` wants). Cheaper than rounding, and the same for every vector length."""
+    f = format_of(x)
+    offset = f.magic + 2 * f.bias
+    shifted = b.add(x, offset) if factor == 1.0 else b.fma(x, factor, offset)
+    return b.sub(shifted, offset), shifted
+
+
+def scale(b: Builder, x: Val, n: Val, shifted: Val | None = None) -> Val:
     """x * 2^n for integral floats n with 2^(n/2) normal, rounded once where x is about 1; overflow gives inf.
 
-    AVX-512 has it as one instruction; elsewhere two multiplications by powers of two.
+    AVX-512 has it as one instruction; elsewhere two multiplications by powers of two. `shifted` is what
+    `split_integer` gave with n, where it did.
     """
     f = format_of(x)
     name = _SCALEF.get(x.type)
@@ -115,9 +125,11 @@ def scale(b: Builder, x: Val, n: Val) -> Val:
         args = [x, n, Val("zeroinitializer", x.type), full]
         args += [b.const("i32", 4)] if x.type in ("<16 x float>", "<8 x double>") else []
         return b.call(f"llvm.x86.avx512.mask.scalef.{name}", x.type, args, intrinsic=True)
-    whole = to_int(b, n)
-    half = b.ashr(whole, 1)
-    first, second = power_of_two(b, half, f.elem), power_of_two(b, b.sub(whole, half), f.elem)
+    if shifted is None:
+        _, shifted = split_integer(b, n, 1.0)
+    biased = b.sub(b.as_int(shifted), b.as_int(b.like(x, f.magic)))  # n + 2*bias: no sign to care for
+    half = b.lshr(biased, 1)
+    first, second = (b.as_float(b.shl(part, f.mantissa)) for part in (half, b.sub(biased, half)))
     return b.mul(b.mul(x, first), second)
 
 

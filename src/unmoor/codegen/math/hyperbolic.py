@@ -13,7 +13,7 @@ LN2 = 0.6931471805599453
 
 def _half_exp(b: Builder, a: Val) -> Val:
     """e^a / 2 for a >= 0, which overflows later than e^a."""
-    n, r = reduce_exp(b, at_most(b, a, 712.0))
+    n, _, r = reduce_exp(b, at_most(b, a, 712.0))
     return scale(b, b.add(expm1_reduced(b, r), 1.0), b.sub(n, 1.0))
 
 
