@@ -46,7 +46,7 @@ FITS: dict[str, tuple[Real, tuple[mp.mpf, mp.mpf], int | None, int | None]] = {
     # (log(1 + f) - f + f^2/2) / f^3
     "LOG": (lambda f: (mp.log1p(f) - f + f * f / 2) / f**3, (mp.mpf("-0.2930"), mp.mpf("0.4143")), 9, None),
     # (log((1+s)/(1-s)) / s - 2) / s^2, in z = s^2
-    "LOG_RATIO": (root(lambda s: (2 * mp.atanh(s) / s - 2) / s**2), (mp.mpf(0), mp.mpf("0.02945")), 3, 8),
+    "LOG_RATIO": (root(lambda s: (2 * mp.atanh(s) / s - 2) / s**2), (mp.mpf(0), mp.mpf("0.02945")), None, 8),
     # (sin(r)/r - 1) / r^2 and (cos(r) - 1 + r^2/2) / r^4, in z = r^2
     "SIN": (root(lambda r: (mp.sin(r) / r - 1) / r**2), (mp.mpf(0), mp.mpf("0.6175")), 3, 6),
     "COS": (root(lambda r: (mp.cos(r) - 1 + r * r / 2) / r**4), (mp.mpf(0), mp.mpf("0.6175")), 3, 6),
@@ -54,7 +54,7 @@ FITS: dict[str, tuple[Real, tuple[mp.mpf, mp.mpf], int | None, int | None]] = {
     "ATAN": (root(lambda t: (mp.atan(t) / t - 1) / t**2), (mp.mpf(0), mp.mpf("0.2501")), 6, 15),
     "ASIN": (root(lambda x: (mp.asin(x) / x - 1) / x**2), (mp.mpf(0), mp.mpf("0.25")), 6, 14),
     # (sinh(x)/x - 1) / x^2, in z
-    "SINH": (root(lambda x: (mp.sinh(x) / x - 1) / x**2), (mp.mpf(0), mp.mpf(1)), 4, 7),
+    "SINH": (root(lambda x: (mp.sinh(x) / x - 1) / x**2), (mp.mpf(0), mp.mpf(1)), None, 7),
     # erf(x)/x - 1, in z
     "ERF_SMALL": (root(lambda x: mp.erf(x) / x - 1), (mp.mpf(0), mp.mpf("0.5625")), None, 11),
     "ERFCX": (erfcx_scaled, (mp.mpf(-0.685), mp.mpf("0.23")), None, 18),

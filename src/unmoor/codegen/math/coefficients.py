@@ -43,12 +43,6 @@ LOG_32 = (
     float.fromhex("0x1.1d9df20000000p-4"),
 )
 
-LOG_RATIO_32 = (
-    float.fromhex("0x1.55555c0000000p-1"),
-    float.fromhex("0x1.997c2a0000000p-2"),
-    float.fromhex("0x1.2ee73e0000000p-2"),
-)
-
 LOG_RATIO_64 = (
     float.fromhex("0x1.5555555555555p-1"),
     float.fromhex("0x1.9999999999a38p-2"),
@@ -141,13 +135,6 @@ ASIN_64 = (
     float.fromhex("0x1.406192d124629p-6"),
     float.fromhex("-0x1.3b416bb7d9257p-6"),
     float.fromhex("0x1.e529c6fce9bb4p-6"),
-)
-
-SINH_32 = (
-    float.fromhex("0x1.5555560000000p-3"),
-    float.fromhex("0x1.11111e0000000p-7"),
-    float.fromhex("0x1.a009000000000p-13"),
-    float.fromhex("0x1.78a70e0000000p-19"),
 )
 
 SINH_64 = (

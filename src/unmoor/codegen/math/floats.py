@@ -47,18 +47,6 @@ def horner(b: Builder, x: Val, coefficients: Sequence[float]) -> Val:
     return total
 
 
-def estrin(b: Builder, x: Val, coefficients: Sequence[float]) -> Val:
-    """As `horner`, by halves: more operations, a shorter chain of dependent ones."""
-    terms: list[Val] = [b.like(x, c) for c in coefficients]
-    power = x
-    while len(terms) > 1:
-        paired = [b.fma(terms[i + 1], power, terms[i]) for i in range(0, len(terms) - 1, 2)]
-        terms = paired + terms[len(paired) * 2 :]
-        if len(terms) > 1:
-            power = b.mul(power, power)
-    return terms[0]
-
-
 def fabs(b: Builder, x: Val) -> Val:
     return b.intrinsic("fabs", [x])
 
@@ -186,10 +174,6 @@ def multiply_pairs(b: Builder, a: Pair, c: Pair) -> Pair:
     high, low = two_product(b, a[0], c[0])
     low = b.fma(a[0], c[1], b.fma(a[1], c[0], low))
     return fast_two_sum(b, high, low)
-
-
-def constant_pair(b: Builder, x: Val, high: float, low: float) -> Pair:
-    return b.like(x, high), b.like(x, low)
 
 
 # -- f32 by way of f64 ------------------------------------------------------------------------
