@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from unmoor.runtime.model import Method, MethodInfo, Model, ModelInfo, OnMiss
+from unmoor.runtime.model import Method, MethodInfo, Model, ModelInfo, OnMiss, Rebuild
+from unmoor.runtime.structures import rebuild as as_plain_data
 
 __all__ = ["Method", "MethodInfo", "Model", "ModelInfo", "open"]
 
@@ -18,6 +19,7 @@ def open(
     method: str | None = None,
     on_miss: OnMiss | None = None,
     outputs: str = "inputs",
+    rebuild: Rebuild = as_plain_data,
 ) -> Model:
     """Opens a file: a path, or its bytes.
 
@@ -26,8 +28,9 @@ def open(
     method   which method calling the model calls; by default `forward`, else the first
     on_miss  called with (args, kwargs) instead of raising SignatureError where no signature fits
     outputs  "inputs": torch tensors out where a torch tensor came in, else NumPy arrays; or "torch" or "numpy"
+    rebuild  makes the returned value from its structure and the outputs; by default dataclasses come back as dicts
 
     Raises ArchiveError for a file that is not sound, NotTrusted for another digest than `trust`, OSError where it
     cannot be read. Without trust the file can be looked at; a call raises NotTrusted.
     """
-    return Model(source, trust, weights, method, on_miss, outputs)
+    return Model(source, trust, weights, method, on_miss, outputs, rebuild)

@@ -13,10 +13,11 @@ from unmoor.ir.signature import Leaf, Mapping, Sequence, Structure
 from unmoor.ir.structure import parse_arguments, parse_result
 from unmoor.runtime import _native
 from unmoor.runtime.status import Status, error_of
-from unmoor.runtime.structures import flatten, rebuild
+from unmoor.runtime.structures import flatten
 from unmoor.runtime.tensors import readable
 
 OnMiss = Callable[[tuple[Any, ...], dict[str, Any]], Any]
+Rebuild = Callable[[Structure, tuple[Any, ...]], Any]
 RETURNS_TUPLE, RETURNS_TENSOR, RETURNS_STRUCTURE = range(3)
 OUTPUTS_AS = {"inputs": 0, "torch": 1, "numpy": 2}
 
@@ -58,22 +59,23 @@ class Method(_native.Function):
         outputs: int,
         on_miss: OnMiss | None,
         outputs_as: str,
+        rebuild: Rebuild,
     ) -> None:
         self.info_of_method = info
         self.arguments, self.result = arguments, result
-        self._model, self._on_miss = model, on_miss
+        self._model, self._on_miss, self._rebuild = model, on_miss, rebuild
         flat = bool(info.signatures) and _is_flat(arguments)
         returns = _returns(result, outputs)
         self._names = _parameter_names(arguments, info.signatures)
-        self.bind(model, number, self._slow, self._rebuild, flat, returns, OUTPUTS_AS[outputs_as], outputs)
+        self.bind(model, number, self._slow, self._rebuilt, flat, returns, OUTPUTS_AS[outputs_as], outputs)
 
     @property
     def signatures(self) -> tuple[str, ...]:
         """The signatures that the file holds for this method."""
         return self.info_of_method.signatures
 
-    def _rebuild(self, outputs: tuple[Any, ...]) -> Any:
-        return rebuild(self.result, outputs)
+    def _rebuilt(self, outputs: tuple[Any, ...]) -> Any:
+        return self._rebuild(self.result, outputs)
 
     def _slow(self, args: tuple[Any, ...], kwargs: dict[str, Any], status: int, message: str) -> Any:
         """What the fast path does not do: structures, copies, and saying what went wrong."""
@@ -121,13 +123,14 @@ class Model(Method):
         method: str | None,
         on_miss: OnMiss | None,
         outputs_as: str,
+        rebuild: Rebuild,
     ) -> None:
         self._handle = _open(source, trust, weights)
         described = self._handle.methods()
         made: dict[str, tuple[Any, ...]] = {}
         for number, (name, assumptions, signatures) in enumerate(described):
             info = MethodInfo(name, tuple(s[0] for s in signatures), assumptions)
-            made[name] = (self._handle, number, info, *_structures(name, signatures), on_miss, outputs_as)
+            made[name] = (self._handle, number, info, *_structures(name, signatures), on_miss, outputs_as, rebuild)
         chosen = method or ("forward" if "forward" in made or not made else next(iter(made)))
         if chosen not in made:
             raise SignatureError(f"the file has no method {chosen}; it has {', '.join(made) or 'none'}")

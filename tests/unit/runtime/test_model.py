@@ -121,6 +121,13 @@ def test_nested_arguments_and_results() -> None:
     assert np.array_equal(got["out"][1], a.numpy())
 
 
+def test_results_may_be_rebuilt_by_who_knows_their_classes() -> None:
+    result = Mapping(("out",), (Leaf(0),), "Result")
+    model = copier((("x", MATRIX),), (0,), None, result, rebuild=lambda structure, outputs: (structure, *outputs))
+    structure, out = model(torch.ones(1, 1))
+    assert structure == result and out == 1
+
+
 def test_a_method_without_tensors_in_or_out() -> None:
     assert copier((), ())() == ()
     assert copier((("x", MATRIX),), ())(torch.ones(1, 1)) == ()
