@@ -6,18 +6,24 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from machine import Machine
 
+from unmoor.codegen import generate, host_target
 from unmoor.dtypes import BY_NAME, BY_NUMPY, DType
 from unmoor.errors import SignatureError
 from unmoor.fusion import fuse
 from unmoor.ir.graph import Constant, Graph, Node, Value
+from unmoor.ir.kernel import Kernel
 from unmoor.ir.op import Kind, Op
 from unmoor.ir.recording import ExampleTensor
+from unmoor.ir.target import ALL as ALL_TARGETS
+from unmoor.ir.target import Target
 from unmoor.kernels import lower
 from unmoor.ops import TABLE, evaluate
 from unmoor.ops.samples import materialise
@@ -125,8 +131,20 @@ def one_node(op: Op, args: tuple[Any, ...]) -> tuple[Graph, list[np.ndarray], tu
     return Graph("f", tuple(inputs), (), (Node(op.name, lifted, outputs),), outputs), arrays, example
 
 
-def run_kernels(graph: Graph, arrays: list[np.ndarray]) -> tuple[np.ndarray, ...]:
-    """A grouped graph by its kernels, run by the reference."""
+TARGETS = [t for t in ALL_TARGETS if (host := host_target()) is not None and t.rank <= host.rank]
+
+
+def compiled(target: Target) -> Callable[..., None]:
+    """Runs a kernel as machine code."""
+
+    def run(kernel: Kernel, buffers: list[np.ndarray], ints: list[int], begin: int, end: int) -> None:
+        Machine(generate([kernel], target)).call(kernel.name, buffers, ints, begin, end)
+
+    return run
+
+
+def run_kernels(graph: Graph, arrays: list[np.ndarray], run: Callable[..., None]) -> tuple[np.ndarray, ...]:
+    """A grouped graph by its kernels."""
     sizes: dict[str, int] = {}
     memory: dict[Value, np.ndarray] = {c.value: _storage(c) for c in graph.constants}
     for value, array in zip(graph.inputs, arrays, strict=True):
@@ -144,11 +162,12 @@ def run_kernels(graph: Graph, arrays: list[np.ndarray]) -> tuple[np.ndarray, ...
                 np.full(size.evaluate(sizes), 99, b.dtype.numpy) if o is None else memory[o]
                 for o, b, size in zip(call.operands, call.kernel.buffers, call.sizes, strict=True)
             ]
-            run_kernel(call.kernel, buffers, [i.evaluate(sizes) for i in call.ints], 0, call.extent.evaluate(sizes))
+            run(call.kernel, buffers, [i.evaluate(sizes) for i in call.ints], 0, call.extent.evaluate(sizes))
     return tuple(memory[o].reshape([d.evaluate(sizes) for d in o.type.shape]) for o in graph.outputs)
 
 
 def _storage(constant: Constant) -> np.ndarray:
+    """A constant as kernels read it; test graphs have no constants that are packed."""
     return constant.data.reshape(-1)
 
 
@@ -169,8 +188,12 @@ def test_op(op: Op, dtype: str, number: int) -> None:
         close(op, got, wanted)
     if op.kind is Kind.PACK or op.name == "prim::matmul_panels":
         return
-    for got, wanted in zip(run_kernels(fuse(typed), arrays), want, strict=True):
+    grouped = fuse(typed)
+    for got, wanted in zip(run_kernels(grouped, arrays, run_kernel), want, strict=True):
         close(op, got, wanted)
+    for target in TARGETS:
+        for got, wanted in zip(run_kernels(grouped, arrays, compiled(target)), want, strict=True):
+            close(op, got, wanted)
 
 
 def test_each_op_has_exactly_one_way_down() -> None:

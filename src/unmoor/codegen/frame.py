@@ -105,7 +105,7 @@ class Frame:
         assert isinstance(e, Apply)
         operands = self.together([self.expr(a) for a in e.args])
         if e.fn == "cast":
-            return math.cast(self.b, operands[0], e.args[0].dtype, e.dtype)
+            return math.cast(self.b, operands[0], e.dtype)
         return math.expand(self.b, e.fn, e.args[-1].dtype, operands)
 
     def together(self, operands: Sequence[Val]) -> list[Val]:

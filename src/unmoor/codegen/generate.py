@@ -20,7 +20,7 @@ FEATURES = {"x86-64-v3": ("avx2", "fma", "bmi2"), "x86-64-v4": ("avx512f", "avx5
 
 def llvm_ir(kernels: Sequence[Kernel], target: Target) -> str:
     """The LLVM IR of kernels, as text."""
-    module = Module()
+    module = Module(avx512=target.vector_bytes == 64)
     for kernel in kernels:
         _function(module, kernel, target)
     return module.text()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math as numbers
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 
 from unmoor.codegen import math
 from unmoor.codegen.builder import COMPUTE, Val, const, const_lanes, lanes_of, vec
@@ -16,6 +17,7 @@ from unmoor.ir.kernel import Contract, Fold, Let, Loop, Stmt, Store
 from unmoor.ir.scalar import Apply, Expr, Load
 
 Body = tuple[Stmt, ...]
+Turn = Callable[[list[Val]], list[Val]]
 ACCUMULATORS = 4  # of a vector fold: enough to hide the latency of an addition
 
 
@@ -75,7 +77,7 @@ class Nest:
         i, _ = counted(b, begin, end, self.lanes, [], whole)
         when(b, b.icmp("slt", i, end), [], lambda: rest(i))
 
-    def _masked(self, var: str, live: Val) -> object:
+    def _masked(self, var: str, live: Val) -> AbstractContextManager[None]:
         b = self.f.b
         ids = const_lanes("i64", range(self.lanes))
         mask = b.icmp("slt", ids, b.broadcast(live, self.lanes))
@@ -115,11 +117,11 @@ class Nest:
         (total,) = self._axes(fold, list(fold.axes), [start], lambda acc: [self._step(fold, acc[0])])
         return total
 
-    def _axes(self, fold: Fold, axes: list[tuple[str, Dim]], carried: list[Val], turn: object) -> list[Val]:
+    def _axes(self, fold: Fold, axes: list[tuple[str, Dim]], carried: list[Val], turn: Turn) -> list[Val]:
         """Scalar loops over all the axes, with accumulators carried through."""
         if not axes:
             values = dict(self.f.values)
-            made = turn(carried)  # type: ignore[operator]
+            made = turn(carried)
             self.f.values = values
             return list(made)
         (var, extent), *rest = axes
@@ -180,7 +182,7 @@ class Nest:
 
             def rest() -> list[Val]:
                 values = dict(self.f.values)
-                with self.f.at(**{var: i}), self._masked(var, b.sub(end, i)):  # type: ignore[attr-defined]
+                with self.f.at(**{var: i}), self._masked(var, b.sub(end, i)):
                     made = self._step(fold, acc[0])
                 self.f.values = values
                 return [made, *acc[1:]]

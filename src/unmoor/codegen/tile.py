@@ -6,7 +6,7 @@ element, broadcast. A panel of columns stays in the cache while all rows pass ov
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from unmoor.codegen.builder import COMPUTE, MEMORY, Val, const, const_lanes, vec
@@ -15,6 +15,7 @@ from unmoor.codegen.frame import Frame, Lanes
 from unmoor.ir.dim import Dim
 from unmoor.ir.kernel import PANEL_ALIGN, PANEL_WIDTH, Contract, Let, Loop, Store
 
+Turn = Callable[[Val, list[Val]], list[Val]]
 TILE_VECTORS = 3
 UNROLL = 4  # steps of k per turn
 WHOLE_K = 16  # a contraction this short is written out without a loop
@@ -183,7 +184,7 @@ class _Contraction:
         k, acc = counted(self.b, const("i64", 0), end, UNROLL, acc, lambda k, a: several(k, a, UNROLL))
         return counted(self.b, k, end, 1, acc, once)[1]
 
-    def _one_row(self, once: object, acc: list[Val], end: Val) -> list[Val]:
+    def _one_row(self, once: Turn, acc: list[Val], end: Val) -> list[Val]:
         """A single row has too few sums to hide the latency of an FMA: UNROLL sets of them, joined at the end."""
         count = len(acc)
 
@@ -191,7 +192,7 @@ class _Contraction:
             out: list[Val] = []
             for u in range(UNROLL):
                 part = sums[u * count : (u + 1) * count]
-                out += once(self.b.add(k, u) if u else k, part)  # type: ignore[operator]
+                out += once(self.b.add(k, u) if u else k, part)
             return out
 
         k, sums = counted(self.b, const("i64", 0), end, UNROLL, acc * UNROLL, turn)
@@ -199,7 +200,7 @@ class _Contraction:
             self.b.add(self.b.add(sums[v], sums[v + count]), self.b.add(sums[v + 2 * count], sums[v + 3 * count]))
             for v in range(count)
         ]
-        return counted(self.b, k, end, 1, total, once)[1]  # type: ignore[arg-type]
+        return counted(self.b, k, end, 1, total, once)[1]
 
     # -- epilogue -----------------------------------------------------------------------------
     def _epilogue(self, row: Val, block: _Block, v: int, total: Val, mask: Val | None) -> None:

@@ -112,7 +112,7 @@ class _Weights:
                 shown.value.name,
                 dtype,
                 shown.data.shape,
-                memoryview(data),
+                memoryview(data.data),
                 panels,
                 panels is not None and constant.transposed,
             )

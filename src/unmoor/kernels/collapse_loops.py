@@ -14,7 +14,12 @@ from unmoor.kernels.dims import extents_of, indices_of, rewrite_dims_of, walk
 
 
 def collapse_loops(kernel: Kernel) -> Kernel:
-    """The kernel with as few loops as its indices allow. Needs unique loop variables; changes no values."""
+    """The kernel with as few loops as its indices allow. Needs unique loop variables; changes no values.
+
+    A kernel that writes panels keeps its loops: elements next to each other lie so only within a row of a panel.
+    """
+    if any(b.panels is not None and b.role == "out" for b in kernel.buffers):
+        return kernel
     return replace(kernel, body=_collapse(kernel.body))
 
 
