@@ -272,6 +272,14 @@ def _layout(what: str) -> Method:
     return method
 
 
+def _contiguous(recorder: Recorder, original: Method, tensor: torch.Tensor, **layout: Any) -> torch.Tensor:
+    """Torch hands a contiguous tensor back without dispatching; whether it does depends on strides."""
+    recorded = (recorder.tracks.read(recorder.tracks.of(tensor)),)
+    result = original(tensor, **layout)
+    made: torch.Tensor = recorder.record("aten::contiguous", recorded, [tensor], result, aliases=True)
+    return made
+
+
 # -- indexing -------------------------------------------------------------------------------------
 def _getitem(recorder: Recorder, original: Method, tensor: torch.Tensor, index: Any) -> torch.Tensor:
     track = recorder.tracks.of(tensor)
@@ -332,6 +340,7 @@ _METHODS: dict[str, Method] = {
     "is_contiguous": _layout("is_contiguous()"),
     "storage_offset": _layout("storage_offset()"),
     "data_ptr": _layout("data_ptr()"),
+    "contiguous": _contiguous,
     "__getitem__": _getitem,
     "__setitem__": _setitem,
     "set_": _set_data,

@@ -8,7 +8,6 @@ pinned by a guard; where a comparison decides, the comparison is guarded.
 
 from __future__ import annotations
 
-import builtins
 import math
 import operator
 from collections.abc import Callable
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from unmoor.capture.guards import Guards
 
 Plain = Union[int, float]
+Text = str  # a SymNode has a method of this name
 COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt,
     "<=": operator.le,
@@ -103,10 +103,10 @@ class Number:
     def clone(self) -> Number:
         return self
 
-    def _graph_repr(self) -> builtins.str:
+    def _graph_repr(self) -> Text:
         return self.guards.as_text(self)
 
-    def str(self) -> builtins.str:
+    def str(self) -> Text:
         return self.guards.as_text(self)
 
     def int_(self) -> int:
@@ -278,7 +278,7 @@ class Int(_Symbolic, torch.SymInt):
 
     def __int__(self) -> int:
         guards = self.node.guards
-        return guards.converted(self.node, guards.comparison_in_caller("int"))
+        return int(guards.converted(self.node, guards.comparison_in_caller("int")))
 
     def __index__(self) -> int:
         return int(self.node.pin())
@@ -314,9 +314,7 @@ class Float(_Symbolic, torch.SymFloat):
 
     def __int__(self) -> int:
         node = self.node
-        comparison = node.guards.comparison_in_caller("int")
-        whole: int = node.guards.truncated(node, comparison)
-        return whole
+        return node.guards.truncated(node, node.guards.comparison_in_caller("int"))
 
     __round__ = _pinned(round)
     __trunc__ = _pinned(math.trunc)

@@ -73,7 +73,10 @@ def _indices(code: CodeType) -> dict[int, int]:
 
 def current(frame: FrameType) -> int:
     """The index, in `instructions`, of the one that a frame is executing."""
-    return _indices(frame.f_code).get(frame.f_lasti, -1)
+    at = _indices(frame.f_code).get(frame.f_lasti, -1)
+    while at >= 0 and instructions(frame.f_code)[at].opname == "PRECALL":
+        at += 1  # Python 3.11, once it has specialised a call, makes it from the instruction before
+    return at
 
 
 def condition_text(frame: FrameType | None, index: int | None = None) -> str:

@@ -113,15 +113,15 @@ class Tracks:
         """A constant: a parameter, a buffer, a literal of the program, or a tensor from outside."""
         where = self.tape.where()
         self.check_dtype(tensor, where)
+        kind, name, origin = ("made", "", "") if made else self.describe(tensor)
         shared = self.sharing(tensor)
-        if shared is not None and shared.root.kind in (*WRITABLE, "input"):
+        if not name and shared is not None and shared.root.kind in (*WRITABLE, "input"):
             raise refuse(
                 where,
                 "a tensor is used here that shares memory with the traced program's data, but was made in a way that "
                 "the trace cannot see",
                 "make it with tensor operations",
             )
-        kind, name, origin = ("made", "", "") if made else self.describe(tensor)
         if made:
             name, origin = literal_name(where), f"literal at {where}"
         elif kind == "outside":

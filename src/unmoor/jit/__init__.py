@@ -1,1 +1,1 @@
-"""jit"""
+"""What the user holds: traced functions, saving and loading."""

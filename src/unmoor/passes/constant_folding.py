@@ -2,7 +2,7 @@
 
 Does: runs nodes whose operands are constants and numbers, by the ops' reference. Leaves: the results as constants with
 origin "folded". Does not: make a constant of more than LIMIT bytes that is larger than what it is made of; fold
-symbolic sizes.
+symbolic sizes; fold views, which cost nothing and would store a weight twice.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from unmoor.dtypes import BY_NUMPY
 from unmoor.errors import UnmoorError
 from unmoor.ir.dim import Dim, const
 from unmoor.ir.graph import Arg, Constant, Graph, Names, Node, Value, map_arg, names_of, values_of
-from unmoor.ir.op import Effect
+from unmoor.ir.op import Effect, Kind
 from unmoor.ir.types import TENSOR, TensorType
 from unmoor.ops import TABLE, evaluate
 
@@ -45,7 +45,7 @@ class _Folding:
 
     def _folded(self, node: Node) -> bool:
         op = TABLE.get(node.op)
-        if op is None or op.effects is not Effect.NONE:
+        if op is None or op.effects is not Effect.NONE or op.kind is Kind.VIEW:
             return False
         given = tuple(map_arg(a, self.mapping) for a in node.args)
         if not all(self._known(a) for a in given):
