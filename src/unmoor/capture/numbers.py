@@ -112,10 +112,10 @@ class Number:
     def int_(self) -> int:
         return int(self.pin())
 
-    def guard_int(self, file: str, line: int) -> int:
+    def guard_int(self, file: Text, line: int) -> int:
         return int(self.pin())
 
-    def guard_float(self, file: str, line: int) -> float:
+    def guard_float(self, file: Text, line: int) -> float:
         return float(self.pin())
 
 

@@ -60,8 +60,8 @@ def nested_transforms() -> list[tuple[Any, str, str]]:
     from torch._functorch import eager_transforms, vmap
 
     return [
-        (vmap, "_vmap_increment_nesting", "torch.func.vmap"),
-        (eager_transforms, "_grad_increment_nesting", "torch.func.grad or vjp"),
-        (eager_transforms, "_jvp_increment_nesting", "torch.func.jvp"),
-        (eager_transforms, "_func_increment_nesting", "torch.func.functionalize"),
+        (vmap, "vmap_increment_nesting", "torch.func.vmap"),
+        (eager_transforms, "grad_increment_nesting", "torch.func.grad or vjp"),
+        (eager_transforms, "jvp_increment_nesting", "torch.func.jvp"),
+        (eager_transforms, "_wrap_all_tensors_to_functional", "torch.func.functionalize"),
     ]
