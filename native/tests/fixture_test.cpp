@@ -14,7 +14,7 @@ TEST_CASE("a file of version 1 of the format runs") {
   options.trust = UM_TRUST_YES;
   um_model* model = nullptr;
   um_error error;
-  const std::string path = std::string(UNMOOR_FIXTURES) + "/v1.unmoor";
+  const std::string path = std::string(UNMOOR_FIXTURES) + "/v1/add.unmoor";
   REQUIRE_MESSAGE(um_open_file(path.c_str(), &options, &model, &error) == UM_OK, error.message);
   const Model owned(model);
   CHECK(um_model_digest(model) ==
