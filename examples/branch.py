@@ -1,4 +1,4 @@
-"""An `if` on the values of a tensor: every input on the traced side works, the other side is an error that names the line."""
+"""An `if` on the values of a tensor: the traced side works, the other is an error that names the line."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""mul, add and relu become one kernel; the graph for an input shows the signature, the fusion groups and the kernels."""
+"""mul, add and relu become one kernel; the graph for an input shows signature, groups and kernels."""
 
 import torch
 

@@ -65,9 +65,9 @@ class Recorder:
             return self._read_from_cpp(func, p, args[0])
         if p.overload in OVERWRITES:
             return self._overwrite(func, OVERWRITES[p.overload], bind(p, args, kwargs))
-        self._check_supported(p)
-        assert p.op is not None
         bound = bind(p, args, kwargs)
+        self._check_supported(p, bound)
+        assert p.op is not None
         self._check_placement(p, bound)
         if p.op.name in ("aten::dropout", "aten::batch_norm"):
             self._check_eval(p.op.name, bound)
@@ -200,7 +200,7 @@ class Recorder:
             if name == "other" and p.op.name == "aten::to":
                 bound["dtype"] = self.dtype(given)
             elif isinstance(given, torch.Tensor) or given != defaults[name]:
-                raise self.refusal(f"aten::{p.overload} with {name}={given!r} is not supported")
+                raise self.refusal(f"{p.overload} with {name}={given!r} is not supported")
         return [bound.get(q.name, q.default) for q in p.op.schema.params]
 
     def dtype(self, tensor: torch.Tensor) -> torch.dtype:
@@ -281,16 +281,16 @@ class Recorder:
         return given.derivation.op == "unmoor::getitem" and given.derivation.args[1] == items
 
     # -- what is refused ----------------------------------------------------------------------
-    def _check_supported(self, p: Plan) -> None:
+    def _check_supported(self, p: Plan, bound: dict[str, Any]) -> None:
         where = self.tape.where()
-        if p.random and (p.op is None or p.op.name != "aten::dropout"):
+        if p.random and _draws(bound) and (p.op is None or p.op.name != "aten::dropout"):
             raise refuse(
                 where,
-                f"aten::{p.overload} draws random numbers, which a trace does not support yet",
+                f"{p.overload} draws random numbers, which a trace does not support yet",
                 "pass the random tensor in as an argument, or trace in eval mode (`module.eval()`)",
             )
         if p.out:
-            raise refuse(where, f"aten::{p.overload} writes into an out= argument", "use the result it returns instead")
+            raise refuse(where, f"{p.overload} writes into an out= argument", "use the result it returns instead")
         if p.op is None:
             raise unknown_op(where, p.overload, ops.OVERLOADS)
 
@@ -328,6 +328,13 @@ class Recorder:
 _MAY_CHANGE_DTYPE = (
     "aten::eq", "aten::ne", "aten::lt", "aten::le", "aten::gt", "aten::ge", "aten::logical_",
 )  # fmt: skip
+
+
+def _draws(bound: dict[str, Any]) -> bool:
+    """Whether an op that can draw random numbers does so: one with a dropout, only where that is at work."""
+    if "dropout_p" in bound:
+        return bool(bound["dropout_p"])
+    return bool(bound["dropout"] and bound["train"]) if {"dropout", "train"} <= bound.keys() else True
 
 
 def concrete(value: Any) -> Any:

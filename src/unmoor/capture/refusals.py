@@ -18,13 +18,13 @@ def refuse(source: Source, what: str, way_out: str = "") -> Unsupported:
 
 def unknown_op(source: Source, overload: str, known: Iterable[str]) -> Unsupported:
     """An op that the table does not hold."""
-    name = overload.partition(".")[0]
+    name = overload.rpartition("::")[2].partition(".")[0]
     names = sorted({k.partition(".")[0] for k in known})
     near = difflib.get_close_matches(name.strip("_"), names, n=3, cutoff=0.6)
     nearby = f" (near it: {', '.join(near)})" if near else ""
     return refuse(
         source,
-        f"the op aten::{overload} is not supported{nearby}",
+        f"the op {overload} is not supported{nearby}",
         "write it with supported ops, or add it: docs/add-an-op.md shows how in a few lines",
     )
 

@@ -62,7 +62,7 @@ def plan(func: OpOverload) -> Plan:
     op = ops.OVERLOADS.get(overload)
     if op is None and inplace and name.endswith("_"):
         op = ops.OVERLOADS.get(f"{name[:-1]}.{schema.overload_name or 'default'}")
-    if not schema.name.startswith("aten::"):
+    if not schema.name.startswith("aten::"):  # an op of another library
         op, overload = None, f"{schema.name}.{schema.overload_name or 'default'}"
     names = tuple((a.name, a.default_value if a.has_default_value() else None) for a in schema.arguments)
     torch_names = {n for n, _ in names}

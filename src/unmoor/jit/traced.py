@@ -57,7 +57,7 @@ class TracedFunction:
         structure, tensors = capture.flatten_call(args, kwargs)
         if structure != self._recording.arguments:
             raise SignatureError(
-                f"the arguments are not those of the trace, which was given {self._recording.arguments}, but {structure}"
+                f"the arguments are not those of the trace, {self._recording.arguments}, but {structure}"
             )
         made = []
         for known, tensor in zip(self._recording.example, tensors, strict=True):
@@ -88,8 +88,9 @@ class TracedFunction:
             raise Unsupported("this processor is older than x86-64-v3, for which Unmoor makes no code yet")
         image = self._linker.link([self._entry()], [host])
         data = archive.write_apart(image, self._kept)
+        weights = self._kept.section if image.weights else None
         return runtime.open(
-            data, trust=True, weights=self._kept.section, on_miss=self._missed, outputs="torch", rebuild=capture.rebuild
+            data, trust=True, weights=weights, on_miss=self._missed, outputs="torch", rebuild=capture.rebuild
         )
 
     def _all(self) -> tuple[Compiled, ...]:
