@@ -7,8 +7,9 @@ export PYTHONPATH := $(abspath src)
 
 .PHONY: demo test lint native op format clean
 
-demo: $(VENV)/built
-	$(BIN)/python examples/demo/demo.py
+demo: $(VENV)/built $(VENV)-clean/installed
+	$(BIN)/python examples/demo/demo.py build/demo --clean-python $(abspath $(VENV)-clean/bin/python) \
+		--um $(abspath src/unmoor/native/bin/um) --library $(abspath src/unmoor/native/lib)
 
 test: lint native $(VENV)/built
 	$(BIN)/python -m pytest
@@ -40,5 +41,12 @@ $(VENV)/built: $(VENV)/installed $(shell find native bindings CMakeLists.txt -ty
 	$(BIN)/python tools/develop.py
 	touch $@
 
+# An interpreter that has NumPy and Unmoor, and neither torch nor llvmlite.
+$(VENV)-clean/installed: $(VENV)/installed
+	$(PYTHON) -m venv $(VENV)-clean
+	$(VENV)-clean/bin/pip install --quiet "numpy>=1.26"
+	echo $(abspath src) > $$($(VENV)-clean/bin/python -c "import site; print(site.getsitepackages()[0])")/unmoor.pth
+	touch $@
+
 clean:
-	rm -rf $(VENV) build
+	rm -rf $(VENV) $(VENV)-clean build
