@@ -31,7 +31,7 @@ def answer_of(name, command):
     if done.returncode:
         sys.exit(f"{name} failed:\n{done.stderr}")
     print(done.stdout, end="")
-    return float(done.stdout.strip().strip("[]"))
+    return float(done.stdout.rpartition("=")[2].strip().strip("[]"))
 
 
 def compile_c(folder, library):
