@@ -104,7 +104,7 @@ def main():
             sys.exit(f"{name} answered {value}, eager PyTorch {eager}")
     if len({torch.tensor(v).item() for v in answers.values()}) != 1:
         sys.exit("the four answers differ")
-    print(f"\nThe files are in {folder}: net.unmoor, predict (the C program). Look at one with: unmoor info {path}")
+    print(f"\nThe files are in {folder}: net.unmoor, predict (the C program). Look at one with: um info {path}")
 
 
 if __name__ == "__main__":

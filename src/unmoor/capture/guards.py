@@ -8,15 +8,17 @@ from typing import Any
 
 from unmoor.capture.lookahead import Comparison, comparison_after
 from unmoor.capture.numbers import COMPARE, Number, Plain
-from unmoor.capture.source import condition_text, user_frame
+from unmoor.capture.source import condition_text, is_call, user_frame
 from unmoor.capture.tape import Tape
 from unmoor.ir.graph import Value
 from unmoor.ir.recording import Froze
 from unmoor.ir.types import BOOL
 
 
-def branch_message(condition: str, held: bool) -> str:
-    """What the user is told where a branch goes the other way."""
+def branch_message(condition: str, held: bool, inside: bool = False) -> str:
+    """What the user is told where a branch goes the other way; `inside` a call whose text is given."""
+    if inside:
+        return f"a comparison inside `{condition}` was {held} in every example; here it is {not held}"
     if held:
         return f"took the branch `{condition}` in every example; here it is False"
     return f"did not take the branch `{condition}` in any example; here it is True"
@@ -44,9 +46,10 @@ class Guards:
             return held
         data = a.data or (isinstance(b, Number) and b.data)
         condition = self.tape.pure("prim::compare", (a.value, b.value if isinstance(b, Number) else b, op), BOOL)
-        text = condition_text(user_frame(), index)
+        frame = user_frame()
+        inside = index is None and is_call(frame)
         froze = Froze.BRANCH_ON_DATA if data else Froze.BRANCH_ON_SIZE
-        message = branch_message(text, held if shown is None else shown)
+        message = branch_message(condition_text(frame, index), held if shown is None else shown, inside)
         self.tape.guard(condition, held, message, froze)
         return held
 

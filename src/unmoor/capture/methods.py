@@ -16,6 +16,7 @@ import torch
 from unmoor.capture.indexing import items_of
 from unmoor.capture.numbers import Float, Int, arithmetic
 from unmoor.capture.recorder import Recorder, concrete
+from unmoor.capture.source import is_literal
 from unmoor.capture.torch_private import nested_transforms, script_classes
 from unmoor.errors import Unsupported
 from unmoor.ir.graph import Arg
@@ -106,6 +107,8 @@ def _install() -> None:
     for name, handler in _PROPERTIES.items():
         _replace(torch.Tensor, name, _property(handler))
     _replace(math, "sqrt", _sqrt)
+    for name, handler in _FUNCTIONS.items():
+        _replace(torch, name, _method(handler))
     for module, name, called in nested_transforms():
         _replace(module, name, _refused(f"{called} inside a trace is not supported"))
     for name in ("grad", "backward"):
@@ -251,6 +254,30 @@ def _text(recorder: Recorder, original: Method, tensor: torch.Tensor, *args: Any
     return str(original(tensor, *args, **kwargs))
 
 
+def _holds_tensor(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return any(_holds_tensor(v) for v in value)
+    return isinstance(value, torch.Tensor)
+
+
+def _literal(recorder: Recorder, original: Method, data: Any, *args: Any, **kwargs: Any) -> Any:
+    """torch.tensor(data): numbers become a constant; a list of tensors would freeze the value of each."""
+    if isinstance(data, (list, tuple)) and _holds_tensor(data):
+        raise recorder.refusal("a tensor made of a list of tensors would freeze their values", "use torch.stack")
+    if not isinstance(data, torch.Tensor) and not is_literal(recorder.tape.where()):
+        recorder.tape.assume(Froze.OUTSIDE, "the numbers of a tensor that is made here are kept as they were")
+    return _aloud(recorder, original, data, *args, **kwargs)
+
+
+def _aloud(recorder: Recorder, original: Method, *args: Any, **kwargs: Any) -> Any:
+    """Call torch with recording on: what it dispatches is the program's."""
+    recorder.quiet = False
+    try:
+        return original(*args, **kwargs)
+    finally:
+        recorder.quiet = True
+
+
 # -- what dispatch cannot see ---------------------------------------------------------------------
 def _dtype(recorder: Recorder, original: Method, tensor: torch.Tensor) -> Any:
     return recorder.dtype(tensor)
@@ -259,6 +286,12 @@ def _dtype(recorder: Recorder, original: Method, tensor: torch.Tensor) -> Any:
 def _by_dtype(recorder: Recorder, original: Method, tensor: torch.Tensor) -> Any:
     recorder.dtype(tensor)
     return original(tensor)
+
+
+def _typed(recorder: Recorder, original: Method, tensor: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+    """A method whose result has, or tells, the tensor's dtype."""
+    recorder.dtype(tensor)
+    return _aloud(recorder, original, tensor, *args, **kwargs)
 
 
 def _layout(what: str) -> Method:
@@ -332,6 +365,9 @@ _METHODS: dict[str, Method] = {
     "__reduce_ex__": _leaves("pickling"),
     "__repr__": _text,
     "__format__": _text,
+    "type": _typed,
+    "new": _typed,
+    "new_tensor": _typed,
     "is_floating_point": _by_dtype,
     "is_complex": _by_dtype,
     "is_signed": _by_dtype,
@@ -346,6 +382,15 @@ _METHODS: dict[str, Method] = {
     "set_": _set_data,
     "resize_": _set_data,
     "resize_as_": _set_data,
+}
+_FUNCTIONS: dict[str, Method] = {
+    "numel": _numel,
+    "is_floating_point": _by_dtype,
+    "is_complex": _by_dtype,
+    "is_signed": _by_dtype,
+    "tensor": _literal,
+    "as_tensor": _literal,
+    "asarray": _literal,
 }
 _PROPERTIES: dict[str, Method] = {
     "shape": _shape,

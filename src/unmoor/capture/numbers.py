@@ -245,6 +245,10 @@ class _Symbolic:
     def __pos__(self) -> Any:
         return self
 
+    def sqrt(self) -> Any:
+        """What np.sqrt asks an object for."""
+        return arithmetic("sqrt", self.node)
+
     def __abs__(self) -> Any:
         return self if self >= 0 else -self
 

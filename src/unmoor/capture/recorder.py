@@ -199,6 +199,8 @@ class Recorder:
             given = bound[name]
             if name == "other" and p.op.name == "aten::to":
                 bound["dtype"] = self.dtype(given)
+            elif name == "unbiased":
+                bound["correction"] = int(given)
             elif isinstance(given, torch.Tensor) or given != defaults[name]:
                 raise self.refusal(f"{p.overload} with {name}={given!r} is not supported")
         return [bound.get(q.name, q.default) for q in p.op.schema.params]

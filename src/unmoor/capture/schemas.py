@@ -26,6 +26,15 @@ READS = frozenset(("item.default", "_local_scalar_dense.default", "is_nonzero.de
 OVERWRITES = {"copy_.default": "copy", "fill_.Scalar": "fill", "fill_.Tensor": "fill", "zero_.default": "zero"}
 
 
+# Overloads with other words for an op that the table has under its general overload.
+_AS = {
+    "var.default": "var.correction",
+    "var.dim": "var.correction",
+    "std.default": "std.correction",
+    "std.dim": "std.correction",
+}
+
+
 @dataclass(frozen=True)
 class Plan:
     """One torch overload.
@@ -59,7 +68,9 @@ def plan(func: OpOverload) -> Plan:
     written = [k for k, a in enumerate(schema.arguments) if a.alias_info is not None and a.alias_info.is_write]
     out = any(schema.arguments[k].is_out for k in written)
     inplace = bool(written) and not out
-    op = ops.OVERLOADS.get(overload)
+    op = ops.OVERLOADS.get(_AS.get(overload, overload))
+    if overload in ("div.Tensor_mode", "div.Scalar_mode"):
+        op = ops.TABLE.get("aten::div_mode")
     if op is None and inplace and name.endswith("_"):
         op = ops.OVERLOADS.get(f"{name[:-1]}.{schema.overload_name or 'default'}")
     if not schema.name.startswith("aten::"):  # an op of another library

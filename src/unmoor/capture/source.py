@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import dis
 import linecache
 import os
@@ -60,6 +61,23 @@ def source_of(frame: FrameType | None, module: str = "") -> Source:
     return _source(frame.f_code.co_filename, frame.f_lineno or 0, module)
 
 
+def is_literal(source: Source) -> bool:
+    """Whether a line makes a tensor of nothing but literals: `a = torch.tensor([1, 2])`."""
+    try:
+        calls = [n for n in ast.walk(ast.parse(source.text)) if isinstance(n, ast.Call) and n.args]
+        return any(isinstance(c.func, ast.Attribute) and _is_constant(c.args[0]) for c in calls)
+    except SyntaxError:
+        return False
+
+
+def _is_constant(node: ast.expr) -> bool:
+    try:
+        ast.literal_eval(node)
+    except ValueError:
+        return False
+    return True
+
+
 @lru_cache(maxsize=256)
 def instructions(code: CodeType) -> tuple[dis.Instruction, ...]:
     """The instructions of a code object, without the interpreter's inline caches."""
@@ -77,6 +95,11 @@ def current(frame: FrameType) -> int:
     while at >= 0 and instructions(frame.f_code)[at].opname == "PRECALL":
         at += 1  # Python 3.11, once it has specialised a call, makes it from the instruction before
     return at
+
+
+def is_call(frame: FrameType | None) -> bool:
+    """Whether a frame is in a call: what happens there is not the frame's own condition."""
+    return frame is not None and current(frame) >= 0 and instructions(frame.f_code)[current(frame)].opname == "CALL"
 
 
 def condition_text(frame: FrameType | None, index: int | None = None) -> str:

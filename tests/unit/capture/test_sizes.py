@@ -122,6 +122,32 @@ def test_dtype_reads_are_guarded(replay):
     r.refuses(torch.ones(3, dtype=torch.float64), match="float32")
 
 
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda x: x.type() == "torch.FloatTensor",
+        torch.is_floating_point,
+        lambda x: x.new_tensor([1, 2]).sum() < 9,
+        lambda x: x.itemsize == 4,
+        lambda x: x.type_as(x) is not None and x.to(x) is not None,
+    ],
+)
+def test_every_way_to_read_a_dtype_is_guarded(read):
+    recording = record(lambda x: x + 1 if read(x) else x, (torch.ones(3),))
+    assert any(n.op == "prim::dtype_guard" for n in recording.graph.nodes)
+
+
+def test_the_function_numel_is_symbolic(replay):
+    replay(lambda x: x / torch.numel(x), torch.ones(2, 3)).agrees(torch.ones(4, 5))
+
+
+def test_a_comparison_inside_a_call_says_so(replay):
+    r = replay(lambda x: x * max(x.shape), torch.ones(2, 3))
+    assert r.guards[-1] == "a comparison inside `max(x.shape)` was True in every example; here it is False"
+    r.agrees(torch.ones(4, 5))
+    r.refuses(torch.ones(5, 4))
+
+
 def test_sizes_of_weights_are_plain():
     w = torch.randn(4, 3)
     seen = []

@@ -162,3 +162,16 @@ def test_strides_are_written_down():
     recording = record(lambda x: x + 1 if x.is_contiguous() else x, (torch.ones(2),))
     (layout,) = [a for a in recording.assumptions if a.froze is Froze.LAYOUT]
     assert "is_contiguous() of a tensor was read (True)" in layout.text and not layout.checked
+
+
+def test_a_tensor_of_tensors_is_refused():
+    with pytest.raises(Unsupported, match=r"torch.stack"):
+        record(lambda x: torch.tensor([x[0], x[1]]), (torch.ones(2),))
+
+
+def test_numbers_from_elsewhere_are_written_down():
+    table = [1.0, 2.0]
+    literal = record(lambda x: x + torch.tensor([1.0, 2.0]), (torch.ones(2),))
+    assert not literal.assumptions
+    given = record(lambda x: x + torch.tensor(table), (torch.ones(2),))
+    assert [a.froze for a in given.assumptions] == [Froze.OUTSIDE]
