@@ -391,6 +391,7 @@ _FUNCTIONS: dict[str, Method] = {
     "tensor": _literal,
     "as_tensor": _literal,
     "asarray": _literal,
+    "from_numpy": _literal,
 }
 _PROPERTIES: dict[str, Method] = {
     "shape": _shape,

@@ -65,9 +65,10 @@ def is_literal(source: Source) -> bool:
     """Whether a line makes a tensor of nothing but literals: `a = torch.tensor([1, 2])`."""
     try:
         calls = [n for n in ast.walk(ast.parse(source.text)) if isinstance(n, ast.Call) and n.args]
-        return any(isinstance(c.func, ast.Attribute) and _is_constant(c.args[0]) for c in calls)
     except SyntaxError:
         return False
+    makers = [c for c in calls if isinstance(c.func, ast.Attribute) and c.func.attr in ("tensor", "as_tensor")]
+    return bool(makers) and all(_is_constant(c.args[0]) for c in makers)
 
 
 def _is_constant(node: ast.expr) -> bool:
@@ -91,7 +92,10 @@ def _indices(code: CodeType) -> dict[int, int]:
 
 def current(frame: FrameType) -> int:
     """The index, in `instructions`, of the one that a frame is executing."""
-    at = _indices(frame.f_code).get(frame.f_lasti, -1)
+    indices, offset = _indices(frame.f_code), frame.f_lasti
+    while offset >= 0 and offset not in indices:
+        offset -= 2  # a call of a Python function leaves the frame at the end of the call's inline caches
+    at = indices.get(offset, -1)
     while at >= 0 and instructions(frame.f_code)[at].opname == "PRECALL":
         at += 1  # Python 3.11, once it has specialised a call, makes it from the instruction before
     return at

@@ -74,6 +74,16 @@ def test_plain_numbers_pin_the_size(replay):
     r.refuses(torch.randn(4))
 
 
+def test_texts_are_found_behind_calls_of_python_functions(replay):
+    def twice(n):
+        return [0] * n * 2
+
+    r = replay(lambda x: x + len(twice(x.shape[0])) + len(torch.tensor(list(range(x.shape[0])))), torch.ones(3))
+    assert [g.split("`")[1] for g in r.guards if "used a size" in g] == ["[0] * n"]
+    r = replay(lambda x: x + torch.tensor([x.shape[0], 1]).sum(), torch.ones(3))
+    assert [g.split("`")[1] for g in r.guards if "used a size" in g] == ["torch.tensor([x.shape[0], 1])"]
+
+
 def test_len_and_iteration_pin_the_size(replay):
     def f(x):
         return sum(row * len(x) for row in x)
@@ -126,7 +136,7 @@ def test_dtype_reads_are_guarded(replay):
     "read",
     [
         lambda x: x.type() == "torch.FloatTensor",
-        torch.is_floating_point,
+        lambda x: torch.is_floating_point(x),
         lambda x: x.new_tensor([1, 2]).sum() < 9,
         lambda x: x.itemsize == 4,
         lambda x: x.type_as(x) is not None and x.to(x) is not None,
