@@ -2,24 +2,61 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from unmoor.errors import (
+    ArchiveError,
+    MissingDependency,
+    NotTraced,
+    NotTrusted,
+    SignatureError,
+    UnmoorError,
+    Unsupported,
+)
+
 if TYPE_CHECKING:
+    from unmoor.capture import TrainingModeWarning
     from unmoor.jit.load import load
-    from unmoor.jit.traced import TracedFunction, save, trace
+    from unmoor.jit.save import save
+    from unmoor.jit.traced import TracedFunction, trace
+    from unmoor.runtime import Model
 
 __version__ = "0.1.0"
-__all__ = ["TracedFunction", "load", "save", "trace"]
+__all__ = [
+    "ArchiveError",
+    "MissingDependency",
+    "Model",
+    "NotTraced",
+    "NotTrusted",
+    "SignatureError",
+    "TracedFunction",
+    "TrainingModeWarning",
+    "UnmoorError",
+    "Unsupported",
+    "load",
+    "save",
+    "trace",
+]
+
+# Imported when they are used: `load` must not need what `trace` needs, nor wait for it.
+LAZY = {
+    "Model": "unmoor.runtime",
+    "TracedFunction": "unmoor.jit.traced",
+    "TrainingModeWarning": "unmoor.capture",
+    "load": "unmoor.jit.load",
+    "save": "unmoor.jit.save",
+    "trace": "unmoor.jit.traced",
+}
 
 
 def __getattr__(name: str) -> Any:
-    """Public names are imported when they are used: `load` must not need what `trace` needs."""
-    if name == "load":
-        from unmoor.jit.load import load
+    if name not in LAZY:
+        raise AttributeError(f"module 'unmoor' has no attribute {name!r}")
+    value = getattr(import_module(LAZY[name]), name)
+    globals()[name] = value
+    return value
 
-        return load
-    if name in ("TracedFunction", "save", "trace"):
-        from unmoor.jit import traced
 
-        return getattr(traced, name)
-    raise AttributeError(f"module 'unmoor' has no attribute {name!r}")
+def __dir__() -> list[str]:
+    return [*globals(), *LAZY]

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from typing import IO, Any
 
 from unmoor import archive, runtime
-from unmoor.errors import MissingDependency
+from unmoor.errors import SignatureError
 
 
 def load(
@@ -19,25 +18,25 @@ def load(
             from the file's verified kernels where llvmlite is installed; else a call raises NotTrusted.
     method  the method that calling the model calls
 
-    Raises ArchiveError for a file that is not sound, NotTrusted for another digest, OSError where it cannot be read.
+    A call that fits no signature of the file is compiled from the recorded graph where llvmlite is installed, else it
+    raises SignatureError. Raises ArchiveError for a file that is not sound, NotTrusted for another digest, OSError
+    where it cannot be read.
     """
     source: Any = file if isinstance(file, str | os.PathLike | bytes) else file.read()
+    opened = source
     if not trust:
-        made = _made_again(source)
-        if made is not None:
-            return runtime.open(made, trust=True, method=method)
-    return runtime.open(source, trust=trust, method=method)
+        from unmoor.jit.recompile import compiling_target, made_again
 
+        target = compiling_target()
+        if target is not None:
+            opened, trust = made_again(source, target), True
+    digest = archive.digest(source)
+    again: dict[str, Any] = {}
 
-def _made_again(source: Any) -> bytes | None:
-    """The file with its machine code replaced by our own from its kernels; None where llvmlite is not installed."""
-    from unmoor import codegen
+    def missed(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], error: SignatureError) -> Any:
+        from unmoor.jit.recompile import Recompiler  # the compiler is large, and few models need it
 
-    try:
-        host = codegen.host_target()
-    except MissingDependency:
-        return None
-    if host is None:
-        return None
-    image = archive.read(source)
-    return archive.write(replace(image, code=(codegen.generate(image.kernels, host),)))
+        recompiler = again.setdefault("recompiler", Recompiler(source, digest))
+        return recompiler.missed(name, args, kwargs, error)
+
+    return runtime.open(opened, trust=trust, method=method, on_miss=missed)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from typing import IO, Any
+from typing import Any
 
-from unmoor import archive, capture, codegen, runtime
-from unmoor.compiler import Compiled, Entry, Linker, compile_recording, first_passes
-from unmoor.dtypes import BY_TORCH_NAME
-from unmoor.errors import SignatureError, Unsupported
+import numpy as np
+
+from unmoor import archive, capture, codegen
+from unmoor.compiler import Compiled, first_passes
+from unmoor.errors import Unsupported
 from unmoor.ir.printer import print_graph, print_kernel, print_program
-from unmoor.ir.recording import Assumption, ExampleTensor, Recording
+from unmoor.ir.program import Image
+from unmoor.ir.recording import Recording
 from unmoor.ir.target import ALL, Target
+from unmoor.jit.assumptions import describe
+from unmoor.jit.code import is_large, python_source
+from unmoor.jit.listing import Listing
+from unmoor.jit.specialisations import Specialisations
 from unmoor.options import Options
 
 METHOD = "forward"
@@ -21,146 +26,105 @@ METHOD = "forward"
 def trace(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> TracedFunction:
     """Runs `fn(*args, **kwargs)` once, records its operations, and compiles them for inputs like these.
 
-    `fn` is a function or a torch module, which stays as it was. Raises Unsupported with the user's line for what cannot
-    be recorded. Other sizes and ranks are compiled when the result is first called with them.
+    `fn` is a function or a torch module, which stays as it was; the trace is a snapshot of its parameters. Other sizes
+    and ranks are compiled when the result is first called with them. Raises Unsupported with the user's line for what
+    cannot be recorded.
     """
     return TracedFunction(capture.record(fn, args, kwargs), Options())
 
 
 class TracedFunction:
-    """A recorded program as a callable of torch tensors, and a window on every stage of its compilation."""
+    """A recorded program as a callable of torch tensors, and a window on every stage of its compilation.
+
+    The methods named `..._for` take the arguments of a call, and compile for them where no program fits yet.
+    """
 
     def __init__(self, recording: Recording, options: Options) -> None:
         self._recording, self._options = recording, options
-        self._compiled: dict[tuple[tuple[str, int], ...], list[Compiled]] = {}
-        self._linker = Linker()
-        self._kept = archive.WeightsApart()
-        self._add(recording.example)
+        self._assumptions = describe(recording.assumptions)
+        self._programs = Specialisations(METHOD, recording, self._assumptions, options, "torch", capture.rebuild)
+        self._programs.add(recording.example)
 
-    # -- calling ------------------------------------------------------------------------------
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self._model(*args, **kwargs)
+        """The result for these arguments: fresh torch tensors.
+
+        Raises NotTraced where an assumption of the trace does not hold, SignatureError where the arguments do not fit.
+        """
+        return self._programs.model(*args, **kwargs)
 
     def add_example(self, *args: Any, **kwargs: Any) -> None:
         """Compiles for inputs like these, so that a saved file serves them too."""
-        self._compile_for(args, kwargs)
+        self._compiled(args, kwargs)
 
-    def _missed(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """A call that no signature fits: compile for it, then call again."""
-        before = len(self._all())
-        self._compile_for(args, kwargs)
-        if len(self._all()) == before:
-            raise SignatureError(f"the call does not fit {self!r}")
-        return self._model(*args, **kwargs)
+    @property
+    def signatures(self) -> tuple[str, ...]:
+        """The accepted forms of a call that are compiled."""
+        return tuple(str(c.signature) for c in self._programs.compiled)
 
-    def _example_of(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[ExampleTensor, ...]:
-        structure, tensors = capture.flatten_call(args, kwargs)
-        if structure != self._recording.arguments:
-            raise SignatureError(
-                f"the arguments are not those of the trace, {self._recording.arguments}, but {structure}"
-            )
-        made = []
-        for known, tensor in zip(self._recording.example, tensors, strict=True):
-            name = str(tensor.dtype).removeprefix("torch.")
-            dtype = BY_TORCH_NAME.get(name)
-            if dtype is None or not dtype.computes:
-                raise Unsupported(f"argument {known.name} has dtype {name}, in which Unmoor does not compute")
-            made.append(ExampleTensor(known.name, dtype, tuple(int(n) for n in tensor.shape)))
-        return tuple(made)
-
-    def _compile_for(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Compiled:
-        return self._add(self._example_of(args, kwargs))
-
-    def _add(self, example: tuple[ExampleTensor, ...]) -> Compiled:
-        """The program for an example, compiled unless one is there that fits."""
-        compiled = compile_recording(self._recording, example, self._options)
-        same = self._compiled.setdefault(tuple((e.dtype.name, len(e.shape)) for e in example), [])
-        for known in same:
-            if known.signature == compiled.signature:
-                return known
-        same.append(compiled)
-        self._model = self._open()
-        return compiled
-
-    def _open(self) -> runtime.Model:
-        host = codegen.host_target()
-        if host is None:
-            raise Unsupported("this processor is older than x86-64-v3, for which Unmoor makes no code yet")
-        image = self._linker.link([self._entry()], [host])
-        data = archive.write_apart(image, self._kept)
-        weights = self._kept.section if image.weights else None
-        return runtime.open(
-            data, trust=True, weights=weights, on_miss=self._missed, outputs="torch", rebuild=capture.rebuild
-        )
-
-    def _all(self) -> tuple[Compiled, ...]:
-        return tuple(c for same in self._compiled.values() for c in same)
-
-    def _entry(self) -> Entry:
-        return Entry(METHOD, self._recording, self.assumptions, self._all())
+    def __repr__(self) -> str:
+        lines = [f"traced {self._recording.graph.name}, {len(self.signatures)} signatures:", *self.signatures]
+        return "\n  ".join(lines)
 
     # -- looking ------------------------------------------------------------------------------
     @property
-    def recorded(self) -> str:
+    def recorded(self) -> Listing:
         """The graph as it was captured."""
-        return print_graph(self._recording.graph)
+        return Listing(print_graph(self._recording.graph))
 
     @property
-    def graph(self) -> str:
+    def graph(self) -> Listing:
         """The recorded graph after the first passes: constants folded, nothing unused."""
-        return print_graph(first_passes(self._recording.graph, self._options))
+        return Listing(print_graph(first_passes(self._recording.graph, self._options)))
 
     @property
-    def assumptions(self) -> str:
+    def assumptions(self) -> Listing:
         """What the trace froze, most important first, a line each."""
-        return "\n".join(map(_assumption, self._recording.assumptions))
+        return Listing(self._assumptions)
 
-    def graph_for(self, *args: Any, **kwargs: Any) -> str:
-        """The optimised graph for such inputs: the signature's guard, and fusion groups."""
-        return print_graph(self._compile_for(args, kwargs).graph)
+    @property
+    def code(self) -> Listing:
+        """The recorded graph as Python over torch; its large constants are in `weights`."""
+        return Listing(python_source(self._recording.graph, self._recording.result))
 
-    def passes_for(self, *args: Any, **kwargs: Any) -> str:
+    @property
+    def weights(self) -> dict[str, np.ndarray]:
+        """The constants that `code` takes by its argument `weights`, read-only."""
+        return {c.value.name: c.data for c in self._recording.graph.constants if is_large(c)}
+
+    def passes_for(self, *args: Any, **kwargs: Any) -> Listing:
         """The graph for such inputs after each pass."""
-        return "\n".join(f"# {name}\n{print_graph(g)}" for name, g in self._compile_for(args, kwargs).stages)
+        stages = self._compiled(args, kwargs).stages
+        return Listing("\n".join(f"# {name}\n{print_graph(g)}" for name, g in stages))
 
-    def kernels_for(self, *args: Any, **kwargs: Any) -> str:
-        """The kernels for such inputs, as loop nests."""
-        return "\n".join(map(print_kernel, self._compile_for(args, kwargs).emitted.kernels))
+    def graph_for(self, *args: Any, **kwargs: Any) -> Listing:
+        """The optimised graph for such inputs: the signature that is checked, and the fusion groups."""
+        compiled = self._compiled(args, kwargs)
+        return Listing(f"# signature {compiled.signature}\n{print_graph(compiled.graph)}")
 
-    def assembly_for(self, *args: Any, **kwargs: Any) -> str:
-        """The assembly of those kernels for this processor."""
+    def kernels_for(self, *args: Any, **kwargs: Any) -> Listing:
+        """The kernels for such inputs, as loop nests: one for each fusion group."""
+        return Listing("\n".join(map(print_kernel, self._compiled(args, kwargs).emitted.kernels)))
+
+    def assembly_for(self, *args: Any, **kwargs: Any) -> Listing:
+        """The machine code of those kernels for this processor."""
         target = codegen.host_target()
-        assert target is not None
-        return codegen.assembly(self._compile_for(args, kwargs).emitted.kernels, target)
+        if target is None:
+            raise Unsupported("this processor is older than x86-64-v3, for which Unmoor makes no code yet")
+        return Listing(codegen.assembly(self._compiled(args, kwargs).emitted.kernels, target))
 
-    def bytecode_for(self, *args: Any, **kwargs: Any) -> str:
-        """The program for such inputs."""
-        emitted = self._compile_for(args, kwargs).emitted
-        return print_program(emitted.program, emitted.kernels)
+    def bytecode_for(self, *args: Any, **kwargs: Any) -> Listing:
+        """The program of the virtual machine for such inputs."""
+        emitted = self._compiled(args, kwargs).emitted
+        return Listing(print_program(emitted.program, emitted.kernels))
 
-    def __repr__(self) -> str:
-        return "TracedFunction " + "; ".join(str(c.signature) for c in self._all())
+    def _compiled(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Compiled:
+        return self._programs.compile_for(args, kwargs)
 
     # -- saving -------------------------------------------------------------------------------
+    def image(self, targets: tuple[Target, ...] = ALL) -> Image:
+        """What a file of it holds: every signature that is compiled, with machine code for each of `targets`."""
+        return self._programs.link(targets)
+
     def to_bytes(self, targets: tuple[Target, ...] = ALL) -> bytes:
-        """The file as bytes, with machine code for each of `targets`."""
-        return archive.write(self._linker.link([self._entry()], targets))
-
-    def _write(self, path: str | os.PathLike[str], targets: tuple[Target, ...]) -> str:
-        return archive.write_file(self._linker.link([self._entry()], targets), path)
-
-
-def save(traced: TracedFunction, file: str | os.PathLike[str] | IO[bytes], targets: tuple[Target, ...] = ALL) -> str:
-    """Writes a traced function to a path or a binary file object, and returns the digest that `load(trust=...)` takes.
-
-    A save to a path that fails midway leaves an old file of that name whole.
-    """
-    if isinstance(file, str | os.PathLike):
-        return traced._write(file, targets)
-    data = traced.to_bytes(targets)
-    file.write(data)
-    return archive.digest(data)
-
-
-def _assumption(a: Assumption) -> str:
-    return f"{a.source}: {a.froze.value}: {a.text}{'' if a.checked else ' (not checked at run time)'}"
+        """The file as bytes. Equal traces give equal bytes."""
+        return archive.write(self.image(targets))

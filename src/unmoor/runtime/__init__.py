@@ -26,7 +26,8 @@ def open(
     trust    may its machine code run? False, True, or the digest that the file must have
     weights  the buffer with the weights section, where that is kept apart from the file
     method   which method calling the model calls; by default `forward`, else the first
-    on_miss  called with (args, kwargs) instead of raising SignatureError where no signature fits
+    on_miss  called where no signature fits, with the method's name, args, kwargs, and the SignatureError to raise if
+             nothing can be done
     outputs  "inputs": torch tensors out where a torch tensor came in, else NumPy arrays; or "torch" or "numpy"
     rebuild  makes the returned value from its structure and the outputs; by default dataclasses come back as dicts
 

@@ -16,7 +16,7 @@ from unmoor.runtime.status import Status, error_of
 from unmoor.runtime.structures import flatten
 from unmoor.runtime.tensors import readable
 
-OnMiss = Callable[[tuple[Any, ...], dict[str, Any]], Any]
+OnMiss = Callable[[str, tuple[Any, ...], dict[str, Any], SignatureError], Any]
 Rebuild = Callable[[Structure, tuple[Any, ...]], Any]
 RETURNS_TUPLE, RETURNS_TENSOR, RETURNS_STRUCTURE = range(3)
 OUTPUTS_AS = {"inputs": 0, "torch": 1, "numpy": 2}
@@ -97,14 +97,16 @@ class Method(_native.Function):
         if status == Status.NOT_TRUSTED:
             raise NotTrusted(
                 "the file's machine code may not run, since nobody has vouched for the file. If it comes from where "
-                f'you think, open it with trust="{self._model.digest}" (or trust=True)'
+                f'you think, open it with trust="{self._model.digest}" (or trust=True); with llvmlite installed '
+                "(pip install 'unmoor[compile]') unmoor.load makes the code again and needs no trust"
             )
         raise error_of(status, result)
 
     def _missed(self, args: tuple[Any, ...], kwargs: dict[str, Any], message: str) -> Any:
+        error = SignatureError(message)
         if self._on_miss is not None:
-            return self._on_miss(args, kwargs)
-        raise SignatureError(message)
+            return self._on_miss(self.info_of_method.name, args, kwargs, error)
+        raise error
 
     def _leaf_names(self, count: int) -> list[str]:
         """What people call the tensors of a call, in order."""

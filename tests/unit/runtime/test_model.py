@@ -222,7 +222,7 @@ def test_where_several_signatures_do_not_fit_all_are_listed() -> None:
 def test_a_miss_goes_to_who_can_compile() -> None:
     missed: list[Any] = []
 
-    def on_miss(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    def on_miss(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], error: SignatureError) -> str:
         missed.append((args, kwargs))
         return "made"
 

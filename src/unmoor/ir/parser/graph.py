@@ -93,6 +93,9 @@ class _Graph:
         value = self._define()
         if value.type == TENSOR:  # the dtype and shape are shown for people
             self._type()
+        if self.t.skip("="):  # so is a number; its bits are in the data
+            self.t.skip("-")
+            self.t.take("number", "name")
         if value.name not in self.data:
             raise VerifyError(f"there is no data for the constant %{value.name}")
         return Constant(value, self.data[value.name], self.t.comment())

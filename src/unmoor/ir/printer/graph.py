@@ -18,7 +18,7 @@ from unmoor.ir.types import TENSOR
 
 
 def print_graph(graph: Graph) -> str:
-    """The graph as text, without the constants' data."""
+    """The graph as text, without the constants' data; those of one number show it."""
     lines = [f"graph {graph.name}({', '.join(map(print_value, graph.inputs))}){_where(graph)} {{"]
     lines += [f"  {_constant(c)}" for c in graph.constants]
     lines += _nodes(graph.nodes, "  ")
@@ -60,6 +60,8 @@ def _constant(constant: Constant) -> str:
         typed = f"%{value.name} : Tensor {BY_NUMPY[constant.data.dtype]}[{shape}]"
     else:
         typed = print_value(value)
+    if constant.data.ndim == 0:
+        typed += f" = {print_arg(constant.data.item())}"
     return f"const {typed}" + (f"  # {constant.origin}" if constant.origin else "")
 
 

@@ -1,0 +1,183 @@
+"""The recorded graph as Python source over torch. Text only: torch is needed by who runs it."""
+
+from __future__ import annotations
+
+import keyword
+import re
+from collections.abc import Iterable
+
+from unmoor import ops
+from unmoor.dtypes import BY_NUMPY, DType
+from unmoor.errors import Unsupported
+from unmoor.ir.graph import Arg, Constant, Graph, Node, Value
+from unmoor.ir.op import Schema
+from unmoor.ir.signature import Leaf, Mapping, Sequence, Structure
+
+SMALL = 16  # elements of a constant that is written out
+INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "floordiv": "//", "mod": "%", "pow": "**"}
+PLAIN_FUNCTIONS = {"min": "min", "max": "max", "sqrt": "math.sqrt", "ceil": "math.ceil", "floor": "math.floor"}
+TORCH_NAMES = {"div_mode": "div", "max_dim": "max", "min_dim": "min"}  # two of our ops share one of torch's
+
+
+def python_source(graph: Graph, result: Structure) -> str:
+    """A module with one function, named like the graph. Large constants come in by the argument `weights`, by name."""
+    return _Writer(graph, result).module()
+
+
+def is_large(constant: Constant) -> bool:
+    """Whether the source takes a constant by the argument `weights`."""
+    return constant.data.size > SMALL
+
+
+class _Writer:
+    def __init__(self, graph: Graph, result: Structure) -> None:
+        self.graph, self.result = graph, result
+        self.names: dict[Value, str] = {}
+        self.taken = {"torch", "math", "weights", *keyword.kwlist}
+
+    def module(self) -> str:
+        graph = self.graph
+        inputs = [self.name(v) for v in graph.inputs]
+        large = any(is_large(c) for c in graph.constants)
+        lines = [self.constant(c) for c in graph.constants]
+        lines += [line for node in graph.nodes for line in self.node(node)]
+        lines.append(f"return {self.value(self.result)}")
+        head = f"def {_identifier(graph.name)}({', '.join([*inputs, *(['*', 'weights'] if large else [])])}):"
+        body = "".join(f"    {line}\n" for line in lines)
+        imports = "import math\n\n" if "math." in body else ""
+        return f"{imports}import torch\n\n\n{head}\n{body}"
+
+    def name(self, value: Value) -> str:
+        if value not in self.names:
+            wanted = name = _identifier(value.name)
+            n = 1
+            while name in self.taken:
+                name, n = f"{wanted}_{n}", n + 1
+            self.taken.add(name)
+            self.names[value] = name
+        return self.names[value]
+
+    def constant(self, constant: Constant) -> str:
+        name = self.name(constant.value)
+        if is_large(constant):
+            return f"{name} = weights[{constant.value.name!r}]"
+        elements = re.sub(r"\b(nan|inf)\b", r'float("\1")', repr(constant.data.tolist()))
+        dtype = self.arg(BY_NUMPY[constant.data.dtype])
+        return f"{name} = torch.tensor({elements}, dtype={dtype}).reshape({constant.data.shape})"
+
+    def value(self, structure: Structure) -> str:
+        """The returned expression; dataclasses are written as dicts."""
+        if isinstance(structure, Leaf):
+            return self.arg(self.graph.outputs[structure.index])
+        if isinstance(structure, Sequence):
+            items = [self.value(i) for i in structure.items]
+            return f"[{', '.join(items)}]" if structure.kind == "list" else _tuple(items)
+        if isinstance(structure, Mapping):
+            pairs = zip(structure.keys, structure.items, strict=True)
+            return f"{{{', '.join(f'{k!r}: {self.value(i)}' for k, i in pairs)}}}"
+        return repr(structure)
+
+    def arg(self, arg: Arg) -> str:
+        if isinstance(arg, Value):
+            return self.name(arg)
+        if isinstance(arg, DType):
+            return f"torch.{arg.torch_name}"
+        if isinstance(arg, tuple):
+            return f"[{', '.join(map(self.arg, arg))}]"
+        if isinstance(arg, float) and (arg != arg or arg in (float("inf"), float("-inf"))):
+            return f'float("{arg}")'
+        return repr(arg)
+
+    def node(self, node: Node) -> list[str]:
+        comment = f"  # {node.source.file}:{node.source.line}" if node.source.file else ""
+        family, _, op = node.op.partition("::")
+        if family == "aten":
+            expression = self.call(op, ops.TABLE[node.op].schema, node)
+        elif family == "unmoor":
+            return self.indexing(op, node)
+        elif op in ("guard", "rank_guard", "dtype_guard"):
+            return [self.guard(op, node) + comment]
+        else:
+            expression = self.number(op, [self.arg(a) for a in node.args])
+        outputs = [self.name(v) for v in node.outputs]
+        return [f"{', '.join(outputs)}{',' if _is_list(node) else ''} = {expression}{comment}"]
+
+    def call(self, op: str, schema: Schema, node: Node) -> str:
+        """A call of torch's operator; trailing arguments that are defaults are left out."""
+        given = list(zip(schema.params, node.args, strict=True))
+        positional = [(p, a) for p, a in given if not p.keyword_only]
+        while positional and positional[-1][0].has_default and positional[-1][0].default == positional[-1][1]:
+            positional.pop()
+        named = [(p, a) for p, a in given if p.keyword_only and not (p.has_default and p.default == a)]
+        named = [(p, a) for p, a in named if not (a is None and p.type.endswith("?"))]
+        texts = [self.arg(a) for _, a in positional] + [f"{p.name}={self.arg(a)}" for p, a in named]
+        if op == "to" and len(positional) == 1:
+            return texts[0]
+        return f"torch.ops.aten.{TORCH_NAMES.get(op, op)}({', '.join(texts)})"
+
+    def indexing(self, op: str, node: Node) -> list[str]:
+        tensor, items = self.arg(node.args[0]), node.args[1]
+        assert isinstance(items, tuple)
+        index = ", ".join(map(self.item, items)) + ("," if len(items) == 1 else "")
+        out = self.name(node.output)
+        if op == "getitem":
+            return [f"{out} = {tensor}[{index}]"]
+        return [f"{out} = {tensor}.clone()", f"{out}[{index}] = {self.arg(node.args[2])}"]
+
+    def item(self, item: Arg) -> str:
+        if isinstance(item, tuple):
+            match item:
+                case ("slice", start, stop, step):
+                    return f"slice({self.arg(start)}, {self.arg(stop)}, {self.arg(step)})"
+                case ("newaxis",):
+                    return "None"
+                case ("ellipsis",):
+                    return "..."
+        return self.arg(item)
+
+    def guard(self, op: str, node: Node) -> str:
+        what, expected, message = node.args
+        subject = self.arg(what)
+        condition = {
+            "guard": f"bool({subject}) is {expected!r}",
+            "rank_guard": f"{subject}.dim() == {expected}",
+            "dtype_guard": f"{subject}.dtype == {self.arg(expected)}",
+        }[op]
+        return f"assert {condition}, {message!r}"
+
+    def number(self, op: str, args: list[str]) -> str:
+        kind = op.partition("_")[2] if op.startswith(("int_", "float_")) else op
+        if kind in INFIX:
+            return f"{args[0]} {INFIX[kind]} {args[1]}"
+        if kind in PLAIN_FUNCTIONS:
+            return f"{PLAIN_FUNCTIONS[kind]}({', '.join(args)})"
+        templates = {
+            "neg": "-{0}",
+            "not": "not {0}",
+            "size": "{0}.shape[{1}]",
+            "rank": "{0}.dim()",
+            "item": "{0}.item()",
+            "truth": "bool({0})",
+        }
+        if kind == "compare":
+            return f"{args[0]} {args[2][1:-1]} {args[1]}"
+        if kind not in templates:
+            raise Unsupported(f"prim::{op} has no Python source yet")
+        return templates[kind].format(*args)
+
+
+def _identifier(name: str) -> str:
+    cleaned = re.sub(r"\W", "_", name)
+    return cleaned if cleaned[:1].isalpha() or cleaned[:1] == "_" else f"v{cleaned}"
+
+
+def _tuple(items: Iterable[str]) -> str:
+    listed = list(items)
+    return f"({listed[0]},)" if len(listed) == 1 else f"({', '.join(listed)})"
+
+
+def _is_list(node: Node) -> bool:
+    """Whether torch gives a list or tuple for the node's outputs, though there may be one."""
+    return (
+        len(node.outputs) == 1 and ops.TABLE[node.op].schema.results == ("Tensor[]",) if node.op in ops.TABLE else False
+    )

@@ -1,0 +1,66 @@
+"""Files back into what the compiler takes: machine code made again, and the recording of a method."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from unmoor import archive, codegen
+from unmoor.errors import ArchiveError, MissingDependency, SignatureError
+from unmoor.ir.parser import parse_graph
+from unmoor.ir.program import Image, Method
+from unmoor.ir.recording import ExampleTensor, Recording
+from unmoor.ir.target import Target
+from unmoor.jit.specialisations import Specialisations
+from unmoor.options import Options
+from unmoor.runtime.structures import rebuild as as_plain_data
+
+
+def compiling_target() -> Target | None:
+    """The target of code made in this process; None where llvmlite is missing or the processor is too old."""
+    try:
+        return codegen.host_target()
+    except MissingDependency:
+        return None
+
+
+def made_again(source: Any, target: Target) -> bytes:
+    """The file with machine code of our own, from its verified kernels, instead of its own."""
+    image = archive.read(source)
+    return archive.write(replace(image, code=(codegen.generate(image.kernels, target),)))
+
+
+class Recompiler:
+    """What a loaded model does with calls that fit no signature of its file: compiles them from the recorded graph."""
+
+    def __init__(self, source: Any, digest: str) -> None:
+        self._source, self._digest = source, digest
+        self._methods: dict[str, Specialisations] = {}
+
+    def missed(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], error: SignatureError) -> Any:
+        """The result of the call; `error` where it cannot be compiled here or the file holds no recorded graph."""
+        if compiling_target() is None:
+            raise SignatureError(f"{error}\nTo compile for other signatures here: pip install 'unmoor[compile]'")
+        if name not in self._methods:
+            self._methods[name] = self._specialisations(name, error)
+        known = self._methods[name]
+        return known.model(*args, **kwargs) if known.compiled else known.missed(name, args, kwargs, error)
+
+    def _specialisations(self, name: str, error: SignatureError) -> Specialisations:
+        if archive.digest(self._source) != self._digest:
+            raise ArchiveError("the file was replaced after it was loaded; load it again") from error
+        image = archive.read(self._source)
+        method = next(m for m in image.methods if m.name == name)
+        if not method.graph or not method.programs:
+            raise error
+        recording = _recording(image, method)
+        return Specialisations(name, recording, method.assumptions, Options(), "inputs", as_plain_data)
+
+
+def _recording(image: Image, method: Method) -> Recording:
+    """The recording that a method was compiled from. Its example has the right names and dtypes only."""
+    signature = method.programs[0].signature
+    data = {name: archive.unpack(image.weights[k]) for name, k in method.constants}
+    example = tuple(ExampleTensor(i.name, i.type.dtype, ()) for i in signature.inputs)
+    graph = parse_graph(method.graph, data)
+    return Recording(graph, signature.arguments, signature.result, example, (), method.parameters)

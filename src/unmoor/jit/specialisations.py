@@ -1,0 +1,103 @@
+"""The programs of one recording: compiled as calls need them, linked, and run by the native runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from unmoor import archive, codegen, runtime
+from unmoor.compiler import Compiled, Entry, Linker, compile_recording
+from unmoor.dtypes import BY_TORCH_NAME
+from unmoor.errors import SignatureError, Unsupported
+from unmoor.ir.program import Image
+from unmoor.ir.recording import ExampleTensor, Recording
+from unmoor.ir.signature import Mapping, Structure
+from unmoor.ir.signature import Sequence as SequenceOf
+from unmoor.ir.target import Target
+from unmoor.options import Options
+from unmoor.runtime.structures import flatten
+
+Rebuild = Callable[[Structure, tuple[Any, ...]], Any]
+
+
+class Specialisations:
+    """One recording with a program per signature. `model` runs them; it is replaced whenever a program is added."""
+
+    model: runtime.Model
+
+    def __init__(
+        self, method: str, recording: Recording, assumptions: str, options: Options, outputs: str, rebuild: Rebuild
+    ) -> None:
+        self.method, self.recording, self.options = method, recording, options
+        self._assumptions, self._outputs, self._rebuild = assumptions, outputs, rebuild
+        self._compiled: dict[tuple[tuple[str, int], ...], list[Compiled]] = {}
+        self._linker = Linker()
+        self._kept = archive.WeightsApart()
+
+    @property
+    def compiled(self) -> tuple[Compiled, ...]:
+        """What is there, in the order it was compiled."""
+        return tuple(c for same in self._compiled.values() for c in same)
+
+    def compile_for(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Compiled:
+        """The program for a call with these arguments; SignatureError where they are not like those of the trace."""
+        return self.add(self._example_of(args, kwargs))
+
+    def add(self, example: tuple[ExampleTensor, ...]) -> Compiled:
+        """The program for an example, compiled unless one is there that fits."""
+        compiled = compile_recording(self.recording, example, self.options)
+        same = self._compiled.setdefault(tuple((e.dtype.name, len(e.shape)) for e in example), [])
+        for known in same:
+            if known.signature == compiled.signature:
+                return known
+        same.append(compiled)
+        self.model = self._open()
+        return compiled
+
+    def missed(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], error: SignatureError) -> Any:
+        """A call that no signature fits: compile for it, then call. Raises `error` where that changes nothing."""
+        before = len(self.compiled)
+        self.compile_for(args, kwargs)
+        if len(self.compiled) == before:
+            raise error
+        return self.model(*args, **kwargs)
+
+    def link(self, targets: Sequence[Target], strip: bool = False) -> Image:
+        """Everything as the image of a file."""
+        entry = Entry(self.method, self.recording, self._assumptions, self.compiled)
+        return self._linker.link([entry], targets, strip)
+
+    def _open(self) -> runtime.Model:
+        host = codegen.host_target()
+        if host is None:
+            raise Unsupported("this processor is older than x86-64-v3, for which Unmoor makes no code yet")
+        image = self.link([host], strip=True)
+        data = archive.write_apart(image, self._kept)
+        weights = self._kept.section if image.weights else None
+        return runtime.open(
+            data, trust=True, weights=weights, on_miss=self.missed, outputs=self._outputs, rebuild=self._rebuild
+        )
+
+    def _example_of(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[ExampleTensor, ...]:
+        recording = self.recording
+        tensors = flatten(recording.arguments, args, kwargs, _positional_names(recording))
+        return tuple(_described(known.name, t) for known, t in zip(recording.example, tensors, strict=True))
+
+
+def _positional_names(recording: Recording) -> tuple[str, ...]:
+    """A name for each positional argument of the trace, "" where the callable gives none."""
+    assert isinstance(recording.arguments, SequenceOf)
+    positional, keywords = recording.arguments.items
+    assert isinstance(positional, SequenceOf) and isinstance(keywords, Mapping)
+    names = recording.parameters[: len(positional.items)]
+    return names + ("",) * (len(positional.items) - len(names))
+
+
+def _described(name: str, tensor: Any) -> ExampleTensor:
+    if not hasattr(tensor, "dtype") or not hasattr(tensor, "shape"):
+        raise SignatureError(f"{name} is a {type(tensor).__name__}; the program takes a tensor there")
+    dtype_name = str(tensor.dtype).removeprefix("torch.")
+    dtype = BY_TORCH_NAME.get(dtype_name)
+    if dtype is None or not dtype.computes:
+        raise Unsupported(f"{name} has dtype {dtype_name}, in which Unmoor does not compute yet")
+    return ExampleTensor(name, dtype, tuple(int(n) for n in tensor.shape))
