@@ -109,12 +109,24 @@ def _install() -> None:
     _replace(math, "sqrt", _sqrt)
     for name, handler in _FUNCTIONS.items():
         _replace(torch, name, _method(handler))
+    _replace(torch, "compile", _as_written)
     for module, name, called in nested_transforms():
         _replace(module, name, _refused(f"{called} inside a trace is not supported"))
     for name in ("grad", "backward"):
         _replace(torch.autograd, name, _refused(f"torch.autograd.{name} inside a trace is not supported"))
     for cls in script_classes():
         _replace(cls, "__call__", _refused("a TorchScript function inside a trace is not supported", _SCRIPT))
+
+
+def _as_written(original: Any) -> Method:
+    """torch.compile inside a trace: the function itself, so that the trace sees what it does."""
+
+    def compile(model: Any = None, **options: Any) -> Any:
+        if active() is None:
+            return original(model, **options)
+        return model if model is not None else lambda fn: fn
+
+    return compile
 
 
 _SCRIPT = "trace the Python function that it was scripted from"

@@ -5,6 +5,8 @@ When a new torch release breaks capture, this file and its tests are where it sh
 
 from __future__ import annotations
 
+import sys
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -26,6 +28,7 @@ __all__ = [
     "schema_of",
     "script_classes",
     "storage_of",
+    "without_torch_compile",
 ]
 
 NormBase = _NormBase
@@ -34,6 +37,11 @@ NormBase = _NormBase
 def below_autograd() -> Any:
     """A context under which dispatch skips autograd: composite ops reach a dispatch mode whole."""
     return torch._C._AutoDispatchBelowAutograd()
+
+
+def without_torch_compile() -> Any:
+    """A context in which functions made by torch.compile run as they were written, if there can be any."""
+    return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
 
 
 def schema_of(func: OpOverload) -> Any:

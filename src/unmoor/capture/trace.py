@@ -20,7 +20,7 @@ from unmoor.capture.refusals import refuse
 from unmoor.capture.source import source_of, user_frame
 from unmoor.capture.structure import flatten, is_tensor, paths, pinned, rebuild
 from unmoor.capture.tape import Tape
-from unmoor.capture.torch_private import below_autograd
+from unmoor.capture.torch_private import below_autograd, without_torch_compile
 from unmoor.capture.tracks import Tracks
 from unmoor.errors import Unsupported
 from unmoor.ir.graph import NOWHERE, Arg, Graph, Source
@@ -97,6 +97,7 @@ class _Trace:
     def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         recorder = self.recorder
         with ExitStack() as stack:
+            stack.enter_context(without_torch_compile())
             stack.enter_context(below_autograd())
             stack.enter_context(Interception(recorder))
             stack.callback(self.hooks.remove)

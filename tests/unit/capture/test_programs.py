@@ -167,3 +167,16 @@ def test_functional_dropout_and_random_numbers_are_refused_by_name():
         record(lambda x: nn.functional.dropout(x, 0.5), (torch.ones(3),))
     with pytest.raises(Unsupported, match=r"rand_like.default draws random numbers"):
         record(lambda x: x + torch.rand_like(x), (torch.ones(3),))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_compiled_function_runs_as_it_was_written(replay):
+    def f(y):
+        return y.view(y.shape[0], -1) * y.shape[0] if y.sum() > 0 else y
+
+    compiled = torch.compile(f, backend="eager")
+    for g in (lambda x: compiled(x) + 1, lambda x: torch.compile(f, backend="eager")(x) + 1):
+        r = replay(g, torch.ones(2, 3))
+        r.agrees(torch.ones(4, 5))
+        r.refuses(-torch.ones(4, 5))
+    assert torch.equal(compiled(torch.ones(2, 3)), f(torch.ones(2, 3)))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import torch
 
 from unmoor.capture.torch_private import (
@@ -103,3 +106,11 @@ def test_classes_and_functions_are_where_they_were():
 def test_a_contiguous_tensor_is_handed_back_undispatched():
     x = torch.ones(2)
     assert seen(lambda: x.contiguous()) == [] and x.contiguous() is x
+
+
+def test_recording_does_not_load_torchs_compiler():
+    code = (
+        "import sys, torch; from unmoor.capture import record; record(torch.nn.Linear(2, 2), (torch.ones(2),)); "
+        "assert 'torch._dynamo' not in sys.modules and 'sympy' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
