@@ -57,7 +57,10 @@ class Specialisations:
     def missed(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], error: SignatureError) -> Any:
         """A call that no signature fits: compile for it, then call. Raises `error` where that changes nothing."""
         before = len(self.compiled)
-        self.compile_for(args, kwargs)
+        try:
+            self.compile_for(args, kwargs)
+        except SignatureError as why:
+            raise SignatureError(f"{error}\nA program for it cannot be made either: {why}") from None
         if len(self.compiled) == before:
             raise error
         return self.model(*args, **kwargs)

@@ -1,0 +1,51 @@
+"""The entry point of `unmoor`: reads the command line, runs a command, and shows errors without tracebacks."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+import unmoor
+from unmoor.cli import bench, graph, info, run, verify
+from unmoor.cli.arguments import UsageError
+from unmoor.errors import UnmoorError
+
+FAILED, USAGE = 1, 2
+COMMANDS = {"info": info, "run": run, "graph": graph, "verify": verify, "bench": bench}
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Runs one command. 0: it worked; 1: it failed, and the error stream says why; 2: the words make no sense."""
+    parser = argparse.ArgumentParser(
+        prog="unmoor",
+        description="Looks into files of traced PyTorch programs, runs, checks and times them.",
+        epilog="Exit codes: 0 it worked, 1 it failed, 2 the command line makes no sense.",
+    )
+    parser.add_argument("--version", action="version", version=f"unmoor {unmoor.__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, module in COMMANDS.items():
+        summary = (module.__doc__ or "").split("\n")[0]
+        module.add_arguments(commands.add_parser(name, help=summary, description=summary))
+    asked = parser.parse_args(words)
+    try:
+        return int(COMMANDS[asked.command].execute(asked))
+    except UsageError as error:
+        print(f"unmoor {asked.command}: {error}", file=sys.stderr)
+        return USAGE
+    except BrokenPipeError:
+        return FAILED
+    except (UnmoorError, OSError, MemoryError) as error:
+        print(f"unmoor {asked.command}: {error}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        return 130
+
+
+def script() -> None:
+    """What the installed command calls."""
+    sys.exit(main())
+
+
+if __name__ == "__main__":
+    script()

@@ -1,0 +1,65 @@
+"""Runs a method, and prints its outputs or writes them as .npy or .npz."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unmoor.cli.arguments import UsageError, add_model, add_tensors, read_tensors, trust_of
+from unmoor.dtypes import BY_NUMPY
+from unmoor.jit.load import load
+from unmoor.runtime.structures import rebuild
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_model(parser)
+    add_tensors(parser)
+    parser.add_argument("-o", "--output", metavar="FILE", help="write the outputs to FILE.npy (one) or FILE.npz (any)")
+
+
+def execute(asked: argparse.Namespace) -> int:
+    model = load(asked.file, trust=trust_of(asked.trust), method=asked.method)
+    args, kwargs = rebuild(model.arguments, tuple(read_tensors(asked.tensors, model.signatures)))
+    outputs = dict(named(model(*args, **kwargs), "output"))
+    if asked.output:
+        _write(Path(asked.output), outputs)
+    else:
+        for name, value in outputs.items():
+            kind = f": {BY_NUMPY[value.dtype]}{list(value.shape)}" if isinstance(value, np.ndarray) else ""
+            print(f"{name}{kind} = {_text(value)}")
+    return 0
+
+
+def named(value: Any, name: str) -> Iterator[tuple[str, Any]]:
+    """The parts of a returned value with a name for each: output, output.logits, output.0."""
+    if isinstance(value, dict):
+        for key, part in value.items():
+            yield from named(part, f"{name}.{key}")
+    elif isinstance(value, (list, tuple)):
+        for k, part in enumerate(value):
+            yield from named(part, f"{name}.{k}")
+    else:
+        yield name, value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, np.ndarray):
+        return repr(value)
+    if value.dtype.kind == "f":
+        digits = 9 if value.itemsize == 4 else 17
+        return np.array2string(value, separator=", ", formatter={"float_kind": lambda v: f"{v:.{digits}g}"})
+    return np.array2string(value, separator=", ")
+
+
+def _write(path: Path, outputs: dict[str, Any]) -> None:
+    arrays: dict[str, Any] = {n: v for n, v in outputs.items() if isinstance(v, np.ndarray)}
+    if path.suffix == ".npz":
+        np.savez(path, **arrays)
+    elif path.suffix == ".npy" and len(arrays) == 1:
+        np.save(path, next(iter(arrays.values())))
+    else:
+        raise UsageError(f"{len(arrays)} outputs do not go into {path}: name a .npz file" if arrays else "no outputs")

@@ -1,0 +1,116 @@
+"""Checks a file: its form, its digests, its programs, kernels and graphs, and its results against the reference."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+from collections.abc import Iterator
+
+import numpy as np
+
+from unmoor import archive, ops, runtime
+from unmoor.cli.arguments import trust_of
+from unmoor.errors import NotTraced
+from unmoor.ir.graph import Graph
+from unmoor.ir.parser import parse_graph
+from unmoor.ir.program import Image, Method, Program
+from unmoor.ir.verify import verify_graph, verify_kernel
+from unmoor.jit.recompile import compiling_target, made_again
+from unmoor.reference import run_graph
+
+SIZES = (2, 3, 1, 5)  # tried for the symbols of a signature, in every combination, until the relations hold
+TOLERANCE = 1e-3  # of the largest result: a wrong program is off by far more, and rounding by far less
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", help="the .unmoor file")
+    parser.add_argument("--trust", default="no", metavar="yes|no|sha256:...", help="run the file's own machine code")
+
+
+def execute(asked: argparse.Namespace) -> int:
+    trust = trust_of(asked.trust)
+    image = archive.read(asked.file)
+    print(f"ok       format, digests and meaning of {len(archive.sections(asked.file))} sections")
+    opened = runtime.open(asked.file)
+    print("ok       the native runtime's own checks agree")
+    for kernel in image.kernels:
+        verify_kernel(kernel)
+    print(f"ok       {len(image.kernels)} kernels")
+    graphs = {m.name: _graph(image, m) for m in image.methods if m.graph}
+    for graph in graphs.values():
+        verify_graph(graph, ops.TABLE)
+    print(f"ok       {len(graphs)} recorded graphs")
+    target = compiling_target()
+    if not trust and target is None:
+        print(f"skipped  results: the code is not trusted (--trust {opened.digest}), and llvmlite is not installed")
+        return 0
+    made = made_again(asked.file, target) if not trust and target is not None else asked.file
+    model = runtime.open(made, trust=trust or True, outputs="numpy")
+    whose = "the file's machine code" if trust else "code made from the file's kernels"
+    failed = 0
+    for method in image.methods:
+        if method.name in graphs:
+            for program in method.programs:
+                failed += not _results(model.methods[method.name], program, graphs[method.name], whose)
+    return 1 if failed else 0
+
+
+def _graph(image: Image, method: Method) -> Graph:
+    return parse_graph(method.graph, {name: archive.unpack(image.weights[k]) for name, k in method.constants})
+
+
+def _results(method: runtime.Method, program: Program, graph: Graph, whose: str) -> bool:
+    """Runs a program on small random inputs, and compares with the recorded graph's interpreter; says what came."""
+    signature = program.signature
+    sizes = next(_fitting(program), None)
+    if sizes is None:
+        print(f"skipped  {signature}: no small sizes fit its relations")
+        return True
+    rng = np.random.default_rng(0)
+    inputs = []
+    for spec in signature.inputs:
+        shape = [d.evaluate(sizes) for d in spec.type.shape]
+        random = rng.standard_normal(shape) if spec.type.dtype.is_float else rng.integers(0, 2, shape)
+        inputs.append(random.astype(spec.type.dtype.numpy))
+    status, got = method.run(*inputs)
+    try:
+        want = run_graph(graph, inputs)
+        same = status == 0 and all(map(_close, _arrays(got), want))
+    except NotTraced:
+        same = status != 0
+    print(f"{'ok      ' if same else 'WRONG   '} {signature}: {whose} against the reference, at {sizes or 'its sizes'}")
+    return same
+
+
+def _fitting(program: Program) -> Iterator[dict[str, int]]:
+    """Sizes for the symbols of a signature under which its relations hold."""
+    signature = program.signature
+    symbols = sorted({s for i in signature.inputs for d in i.type.shape for s in d.symbols})
+    for choice in itertools.islice(itertools.product(SIZES, repeat=len(symbols)), 4096):
+        sizes = dict(zip(symbols, choice, strict=True))
+        try:
+            if all(r.holds(sizes) for r in signature.relations):
+                yield sizes
+        except ZeroDivisionError:
+            continue
+
+
+def _arrays(value: object) -> list[np.ndarray]:
+    """The tensors of a returned value, in order."""
+    if isinstance(value, np.ndarray):
+        return [value]
+    if isinstance(value, dict):
+        return [a for part in value.values() for a in _arrays(part)]
+    if isinstance(value, (list, tuple)):
+        return [a for part in value for a in _arrays(part)]
+    return []
+
+
+def _close(got: np.ndarray, want: object) -> bool:
+    expected = np.asarray(want)
+    if got.shape != expected.shape:
+        return False
+    if got.dtype.kind != "f":
+        return bool(np.array_equal(got, expected))
+    largest = np.nanmax(np.abs(expected), initial=1.0, where=np.isfinite(expected))
+    return bool(np.allclose(got, expected, rtol=0, atol=TOLERANCE * largest, equal_nan=True))
