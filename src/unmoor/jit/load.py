@@ -10,18 +10,25 @@ from unmoor.errors import SignatureError
 
 
 def load(
-    file: str | os.PathLike[str] | bytes | IO[bytes], *, trust: bool | str = False, method: str | None = None
+    file: str | os.PathLike[str] | bytes | IO[bytes],
+    *,
+    trust: bool | str = False,
+    threads: int = 1,
+    method: str | None = None,
 ) -> runtime.Model:
     """A saved file as a model: tensors in, tensors out, torch's or NumPy's as they are given.
 
     trust   may the machine code in the file run? True, or the digest that `save` returned. Otherwise it is made again
             from the file's verified kernels where llvmlite is installed; else a call raises NotTrusted.
+    threads how many threads a call may use at most; this version uses one
     method  the method that calling the model calls
 
     A call that fits no signature of the file is compiled from the recorded graph where llvmlite is installed, else it
     raises SignatureError. Raises ArchiveError for a file that is not sound, NotTrusted for another digest, OSError
     where it cannot be read.
     """
+    if threads < 1:
+        raise ValueError(f"threads is {threads}; a call needs at least one")
     source: Any = file if isinstance(file, str | os.PathLike | bytes) else file.read()
     opened = source
     if not trust:
