@@ -141,12 +141,13 @@ def tvm(module: torch.nn.Module, inputs: Inputs, scratch: Path) -> Prepared:
     """Relax with its default pipeline for LLVM, not tuned."""
     os.environ["TVM_NUM_THREADS"] = "1"
     import tvm as tvm_module
+    from llvmlite.binding import get_host_cpu_name
     from tvm import relax
     from tvm.relax.frontend.torch import from_exported_program
 
     imported = from_exported_program(torch.export.export(module, tuple(inputs)))
     imported, parameters = relax.frontend.detach_params(imported)
-    target = tvm_module.target.Target({"kind": "llvm", "mcpu": "native"})
+    target = tvm_module.target.Target({"kind": "llvm", "mcpu": get_host_cpu_name(), "num-cores": 1})
     machine = relax.VirtualMachine(tvm_module.compile(imported, target), tvm_module.cpu())
     arrays = [tvm_module.runtime.tensor(t.numpy()) for t in inputs]
     arrays += [tvm_module.runtime.tensor(p.numpy()) for p in parameters.get("main", [])]
