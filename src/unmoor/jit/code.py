@@ -63,7 +63,8 @@ class _Writer:
             return f"{name} = weights[{constant.value.name!r}]"
         elements = re.sub(r"\b(nan|inf)\b", r'float("\1")', repr(constant.data.tolist()))
         dtype = self.arg(BY_NUMPY[constant.data.dtype])
-        return f"{name} = torch.tensor({elements}, dtype={dtype}).reshape({constant.data.shape})"
+        shaped = "" if constant.data.size else f".reshape({constant.data.shape})"  # no list says (0, 3)
+        return f"{name} = torch.tensor({elements}, dtype={dtype}){shaped}"
 
     def value(self, structure: Structure) -> str:
         """The returned expression; dataclasses are written as dicts."""

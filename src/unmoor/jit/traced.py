@@ -92,9 +92,14 @@ class TracedFunction:
         return {c.value.name: c.data for c in self._recording.graph.constants if is_large(c)}
 
     def passes_for(self, *args: Any, **kwargs: Any) -> Listing:
-        """The graph for such inputs after each pass."""
-        stages = self._compiled(args, kwargs).stages
-        return Listing("\n".join(f"# {name}\n{print_graph(g)}" for name, g in stages))
+        """The graph for such inputs after each pass, in order; that of a pass that changed nothing is not repeated."""
+        texts: list[str] = []
+        before = ""
+        for name, graph in self._compiled(args, kwargs).stages:
+            text = print_graph(graph)
+            texts.append(f"# {name}: unchanged\n" if text == before else f"# {name}\n{text}")
+            before = text
+        return Listing("\n".join(texts))
 
     def graph_for(self, *args: Any, **kwargs: Any) -> Listing:
         """The optimised graph for such inputs: the signature that is checked, and the fusion groups."""
