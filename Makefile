@@ -1,11 +1,11 @@
-# Each target sets up .venv by itself. Needs: python3.11 or newer, a C and a C++17 compiler, make.
-PYTHON ?= python3
+# Each target sets up .venv by itself. Needs: Python 3.11 or newer with venv, a C and a C++17 compiler, make.
+PYTHON ?= $(shell command -v python3.11 || echo python3)
 VENV := .venv
 BIN := $(abspath $(VENV))/bin
 export PATH := $(BIN):$(PATH)
 export PYTHONPATH := $(abspath src)
 
-.PHONY: demo test lint native op format clean
+.PHONY: demo test bench long lint native op format clean
 
 demo: $(VENV)/built $(VENV)-clean/installed
 	$(BIN)/python examples/demo/demo.py build/demo --clean-python $(abspath $(VENV)-clean/bin/python) \
@@ -14,21 +14,31 @@ demo: $(VENV)/built $(VENV)-clean/installed
 test: lint native $(VENV)/built
 	$(BIN)/python -m pytest
 
+# Peers are measured where they are installed: .venv/bin/pip install --group peers
+bench: $(VENV)/built
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/compare.py
+	$(BIN)/python benchmarks/native.py
+
+# What takes too long for every commit: data races in the native runtime, on top of everything else.
+long: test
+	cmake --preset tsan && cmake --build --preset tsan && ctest --preset tsan
+
 lint: $(VENV)/installed
-	$(BIN)/ruff format --check src tests tools examples
-	$(BIN)/ruff check src tests tools examples
+	$(BIN)/ruff format --check src tests tools examples benchmarks
+	$(BIN)/ruff check src tests tools examples benchmarks
 	$(BIN)/mypy src/unmoor
 	$(BIN)/lint-imports
 
 native: $(VENV)/installed
+	cmake --preset release && cmake --build --preset release && ctest --preset release
 	cmake --preset asan && cmake --build --preset asan && ctest --preset asan
 
 op: $(VENV)/built
 	$(BIN)/python -m pytest tests/differential/test_ops.py -k "$(OP)"
 
 format: $(VENV)/installed
-	$(BIN)/ruff check --fix src tests tools examples
-	$(BIN)/ruff format src tests tools examples
+	$(BIN)/ruff check --fix src tests tools examples benchmarks
+	$(BIN)/ruff format src tests tools examples benchmarks
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
