@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from unmoor.ir.op import Op
+from unmoor.ops.attention import ATTENTION
 from unmoor.ops.comparison import COMPARISON
 from unmoor.ops.composite import COMPOSITE
 from unmoor.ops.contraction import CONTRACTION
@@ -27,6 +28,7 @@ FAMILIES: dict[str, list[Op]] = {
     "reduction": REDUCTION,
     "view": VIEW,
     "contraction": CONTRACTION,
+    "attention": ATTENTION,
     "creation": CREATION,
     "composite": COMPOSITE,
 }
