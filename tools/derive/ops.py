@@ -21,6 +21,7 @@ TITLES = {
     Kind.VIEW: ("View", "Elements only change place."),
     Kind.CONTRACT: ("Contract", "Sums of products of two operands."),
     Kind.CREATE: ("Create", "Elements from their index and constants alone."),
+    Kind.INDEX: ("Index", "Elements at places that integer tensors name."),
     Kind.JOIN: ("Join", "Several tensors side by side."),
     Kind.PACK: ("Pack", "A copy into the layout that contractions read."),
     Kind.COMPOSITE: ("Composite", "Taken apart into the others when a signature is compiled."),

@@ -386,6 +386,16 @@ class Builder:
         x = self.masked_load(pointer, type_, mask) if mask else self.load(pointer, type_)
         return self.icmp("ne", x, 0) if dtype is bool_ else x
 
+    def gather_elements(self, pointer: Val, places: Val, dtype: DType) -> Val:
+        """One element per lane, each at a place of its own, counted in elements behind `pointer`."""
+        lanes, elem = lanes_of(places.type), MEMORY[dtype]
+        addresses = self.emit(f"<{lanes} x ptr>", f"getelementptr inbounds {elem}, ptr {pointer.text}, {places.typed}")
+        type_ = vec(elem, lanes)
+        args = [addresses, const("i32", _align(type_)), const(vec("i1", lanes), 1), Val("zeroinitializer", type_)]
+        name = f"llvm.masked.gather.{mangled(type_)}.v{lanes}p0"
+        x = self.call(name, type_, args, intrinsic=True)
+        return self.icmp("ne", x, 0) if dtype is bool_ else x
+
     def store_elements(self, x: Val, pointer: Val, dtype: DType, mask: Val | None = None) -> None:
         """Elements into a buffer; a bool becomes a byte of 0 or 1."""
         x = self.convert("zext", x, "i8") if dtype is bool_ else x

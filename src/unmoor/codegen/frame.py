@@ -34,6 +34,7 @@ class Frame:
         self.sizes = sizes  # symbols and loop indices -> i64
         self.values: dict[str, Val] = {}
         self.late: dict[str, Expr] = {}  # Lets that are computed where they are used
+        self.spread: dict[str, Val] = {}  # indices made of data that differ from lane to lane
         self.lanes: Lanes | None = None
         self.layout = {x.name: x for x in kernel.buffers}
 
@@ -41,11 +42,11 @@ class Frame:
     def vector(self, lanes: Lanes) -> Iterator[None]:
         """A part of the function in which `lanes` is the vector axis."""
         before, self.lanes = self.lanes, lanes
-        values, late = dict(self.values), dict(self.late)
+        values, late, spread = dict(self.values), dict(self.late), dict(self.spread)
         try:
             yield
         finally:
-            self.lanes, self.values, self.late = before, values, late
+            self.lanes, self.values, self.late, self.spread = before, values, late, spread
 
     # -- sizes --------------------------------------------------------------------------------
     def size(self, d: Dim) -> Val:
@@ -120,9 +121,9 @@ class Frame:
 
     def _index_value(self, d: Dim) -> Val:
         lanes = self.lanes
-        if lanes is None or lanes.var not in d.symbols:
+        if lanes is None or not self.varies(d):
             return self.size(d)
-        step = d.coefficient(lanes.var)
+        step = None if d.symbols & self.spread.keys() else d.coefficient(lanes.var)
         if step is None:
             return self.per_lane(lambda: self.size(d))
         ids = const_lanes("i64", range(lanes.count))
@@ -141,6 +142,7 @@ class Frame:
                 place = self.b.intrinsic("smin", [place, self.b.sub(lanes.live, 1)])
             with self.at(**{lanes.var: self.b.add(first, place)}):
                 self.lanes = None
+                self.sizes.update({name: self.b.extract(i, place) for name, i in self.spread.items()})
                 x = value()
                 self.lanes = lanes
             if out is None:
@@ -149,16 +151,73 @@ class Frame:
         assert out is not None
         return out
 
+    # -- indices made of data -----------------------------------------------------------------
+    def varies(self, d: Dim) -> bool:
+        """Whether a Dim differs from lane to lane."""
+        return self.lanes is not None and (self.lanes.var in d.symbols or not self.spread.keys().isdisjoint(d.symbols))
+
+    def name_index(self, name: str, value: Val, extent: Dim) -> None:
+        """Names an i64, or one per lane, as an index, clamped into 0 .. extent-1."""
+        lanes = lanes_of(value.type)
+        last = self.b.sub(self.size(extent), 1)
+        low = self.b.intrinsic("smin", [value, last if lanes == 1 else self.b.broadcast(last, lanes)])
+        index = self.b.intrinsic("smax", [low, const(value.type, 0)])
+        if lanes == 1:
+            self.sizes[name] = index
+            self.spread.pop(name, None)
+        else:
+            self.spread[name] = index
+
+    def places(self, d: Dim) -> Val:
+        """A Dim that differs from lane to lane, one i64 per lane."""
+        lanes = self.lanes
+        assert lanes is not None
+        if any(isinstance(atom, Call) and self.varies(atom.a + atom.b) for m, _ in d.terms for atom, _ in m):
+            return self.per_lane(lambda: self.size(d))
+        total: Val | None = None
+        for monomial, coefficient in d.terms:
+            varying = [(a, p) for a, p in monomial if isinstance(a, str) and (a == lanes.var or a in self.spread)]
+            common = Dim({tuple(ap for ap in monomial if ap not in varying): coefficient})
+            term = self.b.broadcast(self.size(common), lanes.count)
+            for atom, power in varying:
+                for _ in range(power):
+                    term = self.b.mul(term, self._lane_indices(str(atom)))
+            total = term if total is None else self.b.add(total, term)
+        assert total is not None
+        return total
+
+    def _lane_indices(self, name: str) -> Val:
+        """A loop index or an index made of data, one i64 per lane. Dead lanes repeat a live one's loop index."""
+        lanes = self.lanes
+        assert lanes is not None
+        if name in self.spread:
+            return self.spread[name]
+        steps = const_lanes("i64", range(lanes.count))
+        if lanes.live is not None:
+            last = self.b.broadcast(self.b.sub(lanes.live, 1), lanes.count)
+            steps = self.b.intrinsic("smin", [steps, last])
+        return self.b.add(self.b.broadcast(self.sizes[name], lanes.count), steps)
+
     # -- memory -------------------------------------------------------------------------------
     def load(self, e: Load) -> Val:
         """An element, or one per lane."""
         lanes = self.lanes
+        if lanes is not None and not self.spread.keys().isdisjoint(e.index.symbols):
+            return self._gather(e)
         step = e.index.coefficient(lanes.var) if lanes else Dim({})
         if lanes is None or step == 0:
             return self.b.load_elements(self.address(e.buffer, e.index), e.dtype, 1)
         if step == 1:
             return self.b.load_elements(self.address(e.buffer, e.index), e.dtype, lanes.count, lanes.mask)
         return self.per_lane(lambda: self.b.load_elements(self.address(e.buffer, e.index), e.dtype, 1))
+
+    def _gather(self, e: Load) -> Val:
+        """Elements from a place of its own for each lane."""
+        lanes, layout = self.lanes, self.layout[e.buffer]
+        assert lanes is not None
+        if layout.panels is not None:
+            return self.per_lane(lambda: self.b.load_elements(self.address(e.buffer, e.index), e.dtype, 1))
+        return self.b.gather_elements(self.buffers[e.buffer], self.places(e.index), e.dtype)
 
     def store(self, buffer: str, index: Dim, value: Val) -> None:
         """Writes an element, or one per lane; lanes lie side by side."""

@@ -12,8 +12,8 @@ from unmoor.codegen.counted import counted, when
 from unmoor.codegen.frame import Frame, Lanes
 from unmoor.codegen.tile import emit_contraction, is_contraction
 from unmoor.dtypes import Category, DType, bool_
-from unmoor.ir.dim import Dim
-from unmoor.ir.kernel import Contract, Fold, Let, Loop, Stmt, Store
+from unmoor.ir.dim import Dim, nonnegative
+from unmoor.ir.kernel import Contract, Fold, Index, Let, Loop, Stmt, Store
 from unmoor.ir.scalar import Apply, Expr, Load
 
 Body = tuple[Stmt, ...]
@@ -37,6 +37,8 @@ class Nest:
         for stmt in statements:
             if isinstance(stmt, Let):
                 self.f.values[stmt.name] = self.f.expr(stmt.value)
+            elif isinstance(stmt, Index):
+                self.f.name_index(stmt.name, self.f.expr(stmt.value), stmt.extent)
             elif isinstance(stmt, Store):
                 self.f.store(stmt.buffer, stmt.index, self.f.expr(stmt.value))
             elif isinstance(stmt, Loop):
@@ -86,11 +88,15 @@ class Nest:
     def _runs_in_vectors(self, loop: Loop) -> bool:
         """Whether the loop is the best one of its nest to vectorise."""
         inner = [s for s in _walk(loop.body) if isinstance(s, Loop | Fold)]
-        if not all(s.index.coefficient(loop.var) == 1 for s in _walk(loop.body) if isinstance(s, Store)):
+        named = _names(loop.body)
+        for s in _walk(loop.body):
+            if isinstance(s, Store) and (s.index.coefficient(loop.var) != 1 or named & s.index.symbols):
+                return False
+        if _carries(loop):
             return False
         if any(loop.var in d.symbols for s in inner for d in _extents(s)):
             return False
-        strides = [x.index.coefficient(loop.var) for x in _loads(loop.body)]
+        strides = [None if named & x.index.symbols else x.index.coefficient(loop.var) for x in _loads(loop.body)]
         if not inner:
             return True
         inside_is_good = all(self._fold_runs_in_vectors(s) if isinstance(s, Fold) else True for s in inner)
@@ -101,7 +107,7 @@ class Nest:
         """Whether the last axis lies side by side in every load and store of the fold."""
         var = fold.axes[-1][0]
         body: Body = (*fold.body, Let("", fold.value))
-        if fold.fn in ("argmax", "argmin") or any(isinstance(s, Loop | Fold) for s in fold.body):
+        if fold.fn in ("argmax", "argmin") or any(isinstance(s, Loop | Fold | Index) for s in fold.body):
             return False
         steps = [x.index.coefficient(var) for x in _loads(body)]
         stores = [s.index.coefficient(var) for s in fold.body if isinstance(s, Store)]
@@ -234,13 +240,31 @@ def _walk(body: Sequence[Stmt]) -> Iterator[Stmt]:
             yield from _walk(stmt.body)
 
 
+def _names(body: Sequence[Stmt]) -> frozenset[str]:
+    """The indices made of data in a loop: they may differ from turn to turn."""
+    return frozenset(s.name for s in _walk(body) if isinstance(s, Index))
+
+
+def _carries(loop: Loop) -> bool:
+    """Whether a turn may read what an earlier one has stored, so that turns cannot run side by side."""
+    loads: dict[str, list[Dim]] = {}
+    for load in _loads(loop.body):
+        loads.setdefault(load.buffer, []).append(load.index)
+    for store in (s for s in _walk(loop.body) if isinstance(s, Store)):
+        for index in loads.get(store.buffer, ()):
+            ahead = store.index - index
+            if not (nonnegative(-ahead) or nonnegative(ahead - loop.extent)):
+                return True
+    return False
+
+
 def _extents(stmt: Loop | Fold) -> list[Dim]:
     return [stmt.extent] if isinstance(stmt, Loop) else [e for _, e in stmt.axes]
 
 
 def _loads(body: Sequence[Stmt]) -> Iterator[Load]:
     for stmt in _walk(body):
-        if isinstance(stmt, Let | Store | Fold):
+        if isinstance(stmt, Let | Index | Store | Fold):
             yield from _expr_loads(stmt.value)
         elif isinstance(stmt, Contract):
             yield from (stmt.left, stmt.right)

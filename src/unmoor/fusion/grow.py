@@ -67,6 +67,8 @@ def _merge(flow: Flow, group_of: dict[Node, Group], a: Group, b: Group) -> Group
         return None
     nodes = sorted(a.nodes + b.nodes, key=flow.order.__getitem__)
     inside = set(nodes)
+    if kind == "contract" and any(kind_of(n) is Kind.INDEX for n in nodes):
+        return None  # a tile has no place for indices that differ from element to element
     if not all(_fits(flow, node, space, inside) for node in nodes):
         return None
     if _leaves_and_returns(flow, group_of, a, b):
@@ -105,9 +107,22 @@ def _fits(flow: Flow, node: Node, space: Space, inside: set[Node]) -> bool:
         return False
     if kind in (Kind.CONTRACT, Kind.JOIN, Kind.PACK) or is_inline(node):
         return not any(source in inside for source in flow.computed_sources(node))
+    if kind is Kind.INDEX:
+        return _indices_fit(flow, node, index, space, inside)
     return all(
         _reads_in_place(flow, arg, broadcast_index(index, tensor_type(arg).shape), space, inside) for arg in node.inputs
     )
+
+
+def _indices_fit(flow: Flow, node: Node, index: Index, space: Space, inside: set[Node]) -> bool:
+    """Whether the indices are read in place; what they point into must be whole before the group runs."""
+    source, indices, _, at = node.args
+    assert isinstance(source, Value) and isinstance(indices, tuple)
+    if any(n in inside for n in flow.sources_of(source)):
+        return False
+    first = int(str(at))
+    tensors = [i for i in indices if isinstance(i, Value)]
+    return all(_reads_in_place(flow, i, index[first : first + tensor_type(i).rank], space, inside) for i in tensors)
 
 
 def _reads_in_place(flow: Flow, value: Value, index: Index, space: Space, inside: set[Node]) -> bool:

@@ -38,10 +38,12 @@ class Flow:
     def computed_sources(self, node: Node) -> Iterator[Node]:
         """The computing nodes that a node reads, directly or through inline nodes."""
         for value in values_of(node.args):
-            source = self.producer.get(value)
-            if source is None:
-                continue
-            if self.computes(source):
-                yield source
-            elif is_inline(source):
-                yield from self.computed_sources(source)
+            yield from self.sources_of(value)
+
+    def sources_of(self, value: Value) -> Iterator[Node]:
+        """The computing nodes that make a value, itself or through inline nodes."""
+        source = self.producer.get(value)
+        if source is not None and self.computes(source):
+            yield source
+        elif source is not None and is_inline(source):
+            yield from self.computed_sources(source)

@@ -6,6 +6,9 @@ run in order. Buffers do not overlap. An `in` buffer is only read; an `out` buff
 iteration of the outermost loop wrote it; a `local` buffer belongs to one worker and holds nothing at the start
 of an iteration of the outermost loop. A Fold of no elements gives the function's neutral value.
 
+An index computed from data is named by an Index statement, which clamps it: a kernel never reads or writes outside its
+buffers, whatever the data says. `let g < 100 = x1[i]` is such a statement; `g` then stands in the dims that follow.
+
 The order of a Fold's or Contract's additions is the generator's choice, fixed by sizes alone; multiplication and
 addition may be fused; nothing else may be changed.
 
@@ -94,6 +97,18 @@ class Let:
 
 
 @dataclass(frozen=True)
+class Index:
+    """Names an i64 value computed from data, clamped into 0 .. extent-1, that may then stand in dims.
+
+    `extent` is positive wherever the statement runs.
+    """
+
+    name: str
+    value: Expr
+    extent: Dim
+
+
+@dataclass(frozen=True)
 class Store:
     """Writes one element."""
 
@@ -141,7 +156,7 @@ class Contract:
     right: Load
 
 
-Stmt = Union[Let, Store, Loop, Fold, Contract]
+Stmt = Union[Let, Index, Store, Loop, Fold, Contract]
 
 
 @dataclass(frozen=True)

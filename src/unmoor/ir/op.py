@@ -22,6 +22,7 @@ class Kind(Enum):
     VIEW = "view"  # elements only change place: an index map, never a computation
     CONTRACT = "contract"  # sums of products of two operands: matmul
     CREATE = "create"  # elements from their index and constants alone
+    INDEX = "index"  # elements of the first operand, at places along some axes that integer tensors name
     JOIN = "join"  # several tensors side by side along one axis: cat
     PACK = "pack"  # a copy into the panel layout that contractions read
     COMPOSITE = "composite"  # taken apart into the above by `decompose`, at specialisation
@@ -82,6 +83,9 @@ class Builder(Protocol):
     def type_of(self, value: Arg) -> TensorType:
         """The type of a tensor value; a Python number as the 0-dim tensor of its kind."""
 
+    def guard(self, condition: Value, expected: bool, message: str) -> None:
+        """Append a guard on a 0-dim bool tensor: NotTraced(message) unless it is as expected."""
+
 
 @dataclass(frozen=True)
 class Tolerance:
@@ -122,7 +126,8 @@ class Op:
                          VIEW   (index, extents, source type, result type, *args after the tensor) -> index into
                                 the source, for an index into the result whose loop symbols lie below `extents`
                          CREATE (index, result type, *args) -> scalar expression
-                         CONTRACT and JOIN ops (prim::matmul, prim::cat) are known to the kernel stage: True
+                         CONTRACT, JOIN and INDEX ops (prim::matmul, prim::cat, prim::take) are known to the kernel
+                         stage: True
     decompose   (builder, *args) -> Value or tuple of Values
     builtin     the runtime function's name
     dtypes      names of the element types it is tested for (of its first tensor)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from unmoor.ir.dim import Dim
-from unmoor.ir.kernel import Contract, Fold, Let, Loop, Stmt, Store
+from unmoor.ir.kernel import Contract, Fold, Index, Let, Loop, Stmt, Store
 from unmoor.ir.scalar import Apply, Expr, IndexValue, Load
 
 
@@ -19,9 +19,9 @@ def walk(body: tuple[Stmt, ...]) -> Iterator[Stmt]:
 
 
 def extents_of(body: tuple[Stmt, ...]) -> Iterator[Dim]:
-    """The extents of all loops and axes."""
+    """The extents of all loops, axes and indices made of data."""
     for stmt in walk(body):
-        if isinstance(stmt, Loop):
+        if isinstance(stmt, Loop | Index):
             yield stmt.extent
         elif isinstance(stmt, Fold | Contract):
             yield from (e for _, e in stmt.axes)
@@ -32,7 +32,7 @@ def indices_of(body: tuple[Stmt, ...]) -> Iterator[Dim]:
     for stmt in walk(body):
         if isinstance(stmt, Store):
             yield stmt.index
-        if isinstance(stmt, Let | Store | Fold):
+        if isinstance(stmt, Let | Index | Store | Fold):
             yield from _expr_indices(stmt.value)
         if isinstance(stmt, Contract):
             yield stmt.left.index
@@ -51,6 +51,8 @@ def rewrite_dims_of(stmt: Stmt, rewrite: Callable[[Dim], Dim]) -> Stmt:
     """The statement with every dim rewritten."""
     if isinstance(stmt, Let):
         return replace(stmt, value=rewrite_expr(stmt.value, rewrite))
+    if isinstance(stmt, Index):
+        return Index(stmt.name, rewrite_expr(stmt.value, rewrite), rewrite(stmt.extent))
     if isinstance(stmt, Store):
         return Store(stmt.buffer, rewrite(stmt.index), rewrite_expr(stmt.value, rewrite))
     if isinstance(stmt, Loop):
@@ -74,11 +76,13 @@ def rewrite_expr(expr: Expr, rewrite: Callable[[Dim], Dim]) -> Expr:
 
 
 def loop_vars(body: tuple[Stmt, ...]) -> list[str]:
-    """The variables of all loops and axes."""
+    """The variables of all loops and axes, and the names of indices made of data."""
     names: list[str] = []
     for stmt in walk(body):
         if isinstance(stmt, Loop):
             names.append(stmt.var)
+        elif isinstance(stmt, Index):
+            names.append(stmt.name)
         elif isinstance(stmt, Fold | Contract):
             names += [v for v, _ in stmt.axes]
     return names

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
-from unmoor.dtypes import DType, bool_
-from unmoor.ir.dim import Dim
+from unmoor.dtypes import DType, bool_, i64
+from unmoor.ir.dim import Dim, nonnegative, sym
 from unmoor.ir.graph import Arg, Block, Node, Value, tensor_type
 from unmoor.ir.op import Kind
-from unmoor.ir.scalar import Expr, IndexValue, Load, Number, cast
+from unmoor.ir.scalar import Expr, IndexValue, Load, Number, cast, select
 from unmoor.kernels.scope import Scope
 from unmoor.ops import TABLE
 from unmoor.ops.access import Index, broadcast_index, linear, through_view
@@ -33,7 +33,7 @@ class Elements:
         self,
         block: Block,
         buffers: dict[Value, str],
-        extents: Mapping[str, Dim],
+        extents: dict[str, Dim],
         special: Callable[[Node, Index, Scope], Expr],
     ) -> None:
         self.producer = {v: n for n in block.nodes for v in n.outputs}
@@ -74,7 +74,40 @@ class Elements:
             return expr
         if op.kind is Kind.MAP:
             return self._map(node, index, scope)
+        if op.kind is Kind.INDEX:
+            return self._taken(node, index, scope)
         return self.special(node, index, scope)
+
+    def _taken(self, node: Node, index: Index, scope: Scope) -> Expr:
+        """prim::take: the source's element at the places that the indices name, the other axes as they are."""
+        source, indices, axes, at = node.args
+        assert isinstance(source, Value) and isinstance(indices, tuple) and isinstance(axes, tuple)
+        first, rank = int(str(at)), tensor_type(node.output).rank - tensor_type(source).rank + len(axes)
+        here = index[first : first + rank]
+        rest = iter((*index[:first], *index[first + rank :]))
+        named = {int(str(a)): i for a, i in zip(axes, indices, strict=True)}
+        place: list[Dim] = []
+        for axis, extent in enumerate(tensor_type(source).shape):
+            tensor = named.get(axis)
+            place.append(self.place(tensor, here, extent, scope) if isinstance(tensor, Value) else next(rest))
+        return self.at(source, tuple(place), scope)
+
+    def place(self, tensor: Value, index: Index, extent: Dim, scope: Scope) -> Dim:
+        """The element of an integer tensor as an index below `extent`; negative ones count from the end."""
+        home = scope.home(index)
+        value = self.at(tensor, index, home)
+        if isinstance(value, IndexValue) and self._below(value.index, extent):
+            return value.index
+        wide = home.bind(cast(value, i64))
+        wrapped = select(wide < 0, wide + IndexValue(extent), wide)
+        name = home.index((tensor, tuple(index)), wrapped, extent)
+        self.extents[name] = extent
+        return sym(name)
+
+    def _below(self, index: Dim, extent: Dim) -> bool:
+        """Whether an index is plainly at least 0 and below `extent`."""
+        highest = index.substitute({v: e - 1 for v, e in self.extents.items()})
+        return nonnegative(index) and nonnegative(extent - 1 - highest)
 
     def _map(self, node: Node, index: Index, scope: Scope) -> Expr:
         op = TABLE[node.op]

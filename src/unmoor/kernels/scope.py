@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from unmoor.ir.dim import Dim
 from unmoor.ir.graph import Value
-from unmoor.ir.kernel import Let, Stmt
+from unmoor.ir.kernel import Index, Let, Stmt
 from unmoor.ir.scalar import Expr, Number, Ref
 
 Key = tuple[Value, tuple[Dim, ...]]
@@ -18,6 +18,7 @@ class Scope:
         self.symbols = symbols
         self.statements: list[Stmt] = []
         self.known: dict[Key, Expr] = {}
+        self.places: dict[tuple[Key, Dim], str] = {}  # indices made of data, by the element they are and their bound
         self._counter: list[int] = parent._counter if parent else [0]
 
     def fresh(self) -> str:
@@ -41,6 +42,17 @@ class Scope:
         while scope.parent is not None and not (scope.symbols & needed):
             scope = scope.parent
         return scope
+
+    def index(self, key: Key, value: Expr, extent: Dim) -> str:
+        """The name of an index made of data: the element `key`, computed as `value`, within `extent`."""
+        known = self.places.get((key, extent))
+        if known is not None:
+            return known
+        name = f"g{self.fresh()[1:]}"
+        self.statements.append(Index(name, value, extent))
+        self.symbols |= {name}
+        self.places[key, extent] = name
+        return name
 
     def bind(self, expr: Expr) -> Expr:
         """Names an expression, so that it is computed once; literals and names stay as they are."""

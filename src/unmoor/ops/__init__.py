@@ -17,6 +17,7 @@ from unmoor.ops.contraction import CONTRACTION
 from unmoor.ops.creation import CREATION
 from unmoor.ops.elementwise import ARITHMETIC
 from unmoor.ops.evaluation import evaluate_op
+from unmoor.ops.indexing import INDEXING
 from unmoor.ops.reduction import REDUCTION
 from unmoor.ops.transcendental import TRANSCENDENTAL
 from unmoor.ops.view import VIEW
@@ -27,6 +28,7 @@ FAMILIES: dict[str, list[Op]] = {
     "transcendental": TRANSCENDENTAL,
     "reduction": REDUCTION,
     "view": VIEW,
+    "indexing": INDEXING,
     "contraction": CONTRACTION,
     "attention": ATTENTION,
     "creation": CREATION,

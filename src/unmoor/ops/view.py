@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from unmoor.dtypes import promote
-from unmoor.errors import SignatureError, Unsupported
+from unmoor.errors import SignatureError
 from unmoor.ir.dim import Dim, bounded_divide, const, dim, dmax, product
 from unmoor.ir.op import Builder, Facts, Kind, Op, Sample
 from unmoor.ir.types import TensorType
@@ -341,40 +341,6 @@ def movedim(b: Builder, x: Any, source: Any, destination: Any) -> Any:
     return b.emit("prim::permute", x, tuple(order))
 
 
-def getitem(b: Builder, x: Any, items: Sequence[Any]) -> Any:
-    """x[items] for integers, slices, None and an ellipsis."""
-    taken = sum(not (isinstance(i, tuple) and i[0] in ("newaxis", "ellipsis")) for i in items)
-    rest = b.type_of(x).rank - taken
-    if rest < 0:
-        raise SignatureError(f"too many indices for a tensor of rank {b.type_of(x).rank}")
-    axis = 0
-    for item in items:
-        if isinstance(item, tuple):
-            what, *bounds = item
-            if what == "ellipsis":
-                axis += rest
-                continue
-            x = (
-                unsqueeze(b, x, axis)
-                if what == "newaxis"
-                else slice_(b, x, axis, bounds[0], bounds[1], 1 if bounds[2] is None else bounds[2])
-            )
-            axis += 1
-        elif isinstance(item, int | Dim):
-            x = select(b, x, axis, item)
-        else:
-            raise Unsupported("indexing with a tensor")
-    return x
-
-
-def _np_getitem(x: np.ndarray, items: Sequence[Any]) -> np.ndarray:
-    made = [
-        None if i == ("newaxis",) else Ellipsis if i == ("ellipsis",) else slice(*i[1:]) if isinstance(i, tuple) else i
-        for i in items
-    ]
-    return np.ascontiguousarray(x[tuple(made)]) if x[tuple(made)].ndim else np.asarray(x[tuple(made)])
-
-
 def _view(
     name: str,
     schema: str,
@@ -583,19 +549,6 @@ VIEW: list[Op] = [
         stack,
         np.stack,
         lambda d: [Sample(((_make(d)(2, 3), _make(d)(2, 3)), 1))],
-        dtypes=EVERY,
-        tolerance=EXACT,
-    ),
-    composite(
-        "unmoor::getitem",
-        "(Tensor self, any items) -> Tensor",
-        "",
-        getitem,
-        _np_getitem,
-        lambda d: [
-            Sample((_make(d)(3, 4, 5), (1, ("ellipsis",), ("slice", 1, None, 2)))),
-            Sample((_make(d)(3, 4), (("newaxis",), ("slice", None, -1, None), 2))),
-        ],
         dtypes=EVERY,
         tolerance=EXACT,
     ),

@@ -9,7 +9,7 @@ import numpy as np
 
 from unmoor.dtypes import DType, bool_
 from unmoor.ir.dim import Dim, const
-from unmoor.ir.kernel import Buffer, Contract, Fold, Kernel, Let, Loop, Stmt, Store
+from unmoor.ir.kernel import Buffer, Contract, Fold, Index, Kernel, Let, Loop, Stmt, Store
 from unmoor.ir.scalar import FUNCTIONS, Expr, IndexValue, Load, Number, Ref
 
 NEUTRAL = {"add": 0, "mul": 1, "and": True, "or": False}
@@ -41,6 +41,9 @@ class _Run:
         for stmt in statements:
             if isinstance(stmt, Let):
                 self.values[stmt.name] = self.expr(stmt.value)
+            elif isinstance(stmt, Index):
+                last = stmt.extent.evaluate(self.sizes) - 1
+                self.sizes[stmt.name] = max(min(int(self.expr(stmt.value)), last), 0)
             elif isinstance(stmt, Store):
                 self.memory[stmt.buffer][self.place(self.layout[stmt.buffer], stmt.index)] = self.expr(stmt.value)
             elif isinstance(stmt, Loop):

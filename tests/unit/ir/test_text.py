@@ -11,7 +11,7 @@ from unmoor.dtypes import bool_, f32, i64
 from unmoor.errors import VerifyError
 from unmoor.ir.dim import const, dmin, sym
 from unmoor.ir.graph import Block, Constant, Graph, Node, Relation, Source, Value
-from unmoor.ir.kernel import Buffer, Contract, Fold, Kernel, Let, Loop, Panels, Store
+from unmoor.ir.kernel import Buffer, Contract, Fold, Index, Kernel, Let, Loop, Panels, Store
 from unmoor.ir.parser import parse_dim, parse_graph, parse_kernel
 from unmoor.ir.printer import print_graph, print_kernel
 from unmoor.ir.scalar import IndexValue, Load, Number, Ref, apply, cast
@@ -76,7 +76,23 @@ def linear() -> Kernel:
     )
 
 
-@pytest.mark.parametrize("kernel", [softmax(), linear()], ids=lambda k: k.name)
+def rows() -> Kernel:
+    return Kernel(
+        "rows",
+        (Buffer("x", f32, T * 8, "in"), Buffer("at", i64, S, "in"), Buffer("y", f32, S * 8, "out")),
+        ("s0", "s1"),
+        Loop(
+            "i",
+            S,
+            (
+                Index("g", Load("at", I, i64), T),
+                Loop("j", const(8), (Store("y", I * 8 + J, Load("x", sym("g") * 8 + J, f32)),)),
+            ),
+        ),
+    )
+
+
+@pytest.mark.parametrize("kernel", [softmax(), linear(), rows()], ids=lambda k: k.name)
 def test_kernels_read_back(kernel):
     text = print_kernel(kernel)
     assert parse_kernel(text) == kernel

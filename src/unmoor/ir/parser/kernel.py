@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from unmoor.dtypes import BY_NAME, DType, bool_, i64
 from unmoor.ir.dim import Dim
-from unmoor.ir.kernel import FOLDS, Buffer, Contract, Fold, Kernel, Let, Loop, Panels, Stmt, Store
+from unmoor.ir.kernel import FOLDS, Buffer, Contract, Fold, Index, Kernel, Let, Loop, Panels, Stmt, Store
 from unmoor.ir.parser.dim import take_dim
 from unmoor.ir.parser.tokens import Tokens
 from unmoor.ir.scalar import FUNCTIONS, Apply, Expr, IndexValue, Load, Number, Ref
@@ -98,6 +98,10 @@ class _Kernel:
         word = t.take("name").text
         if word == "let":
             name = t.take("name").text
+            if t.skip("<"):
+                extent = take_dim(t)
+                t.take("=")
+                return Index(name, self._expr(), extent)
             t.take("=")
             return Let(name, self._named(name, self._expr()))
         if word == "loop":

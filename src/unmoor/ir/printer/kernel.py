@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from unmoor.ir.dim import Dim
-from unmoor.ir.kernel import Buffer, Fold, Kernel, Let, Loop, Stmt, Store
+from unmoor.ir.kernel import Buffer, Fold, Index, Kernel, Let, Loop, Stmt, Store
 from unmoor.ir.scalar import Apply, Expr, IndexValue, Load, Number, Ref
 
 
@@ -28,6 +28,8 @@ def _body(body: tuple[Stmt, ...], indent: str) -> list[str]:
 def _stmt(stmt: Stmt, indent: str) -> list[str]:
     if isinstance(stmt, Let):
         return [f"{indent}let {stmt.name} = {print_expr(stmt.value)}"]
+    if isinstance(stmt, Index):
+        return [f"{indent}let {stmt.name} < {stmt.extent} = {print_expr(stmt.value)}"]
     if isinstance(stmt, Store):
         return [f"{indent}{stmt.buffer}[{stmt.index}] = {print_expr(stmt.value)}"]
     if isinstance(stmt, Loop):

@@ -3,6 +3,7 @@
 - Buffer, loop and scalar names are unique; every name is defined before its use, in a loop around it.
 - `in` buffers are only read; every dim uses only the kernel's ints and the loop indices around it.
 - Operands have the arity, categories and common dtype that `ir.scalar.FUNCTIONS` asks for; stores fit their buffer.
+- The value of an Index is an i64; its name is known in what follows inside the same loop.
 - A Contract stands in a column loop inside a row loop, on floats of one dtype.
 - An index whose terms are all non-negative stays below its buffer's element count at the last turn of every loop, where
   that can be told from the form of the sizes.
@@ -13,7 +14,7 @@ from __future__ import annotations
 from unmoor.dtypes import DType, bool_, i64
 from unmoor.errors import VerifyError
 from unmoor.ir.dim import Dim, nonnegative
-from unmoor.ir.kernel import FOLDS, Contract, Fold, Kernel, Let, Loop, Stmt, Store
+from unmoor.ir.kernel import FOLDS, Contract, Fold, Index, Kernel, Let, Loop, Stmt, Store
 from unmoor.ir.printer.kernel import print_expr
 from unmoor.ir.scalar import FUNCTIONS, Apply, Expr, IndexValue, Load, Number, Ref
 
@@ -77,6 +78,8 @@ class _Verifier:
         for stmt in body:
             if isinstance(stmt, Let):
                 self._define(stmt.name, self._expr(stmt.value))
+            elif isinstance(stmt, Index):
+                self._named_index(stmt)
             elif isinstance(stmt, Store):
                 self._store(stmt)
             elif isinstance(stmt, Loop):
@@ -85,6 +88,13 @@ class _Verifier:
                 self._fold(stmt)
             else:
                 self._contract(stmt)
+
+    def _named_index(self, stmt: Index) -> None:
+        if self._expr(stmt.value) is not i64:
+            raise self._error(f"the index {stmt.name} is made of {print_expr(stmt.value)}, which is no i64")
+        if stmt.name in self.values or stmt.name in self.buffers:
+            raise self._error(f"{stmt.name} is defined twice")
+        self._enter(((stmt.name, stmt.extent),))
 
     def _store(self, stmt: Store) -> None:
         buffer = self.buffers.get(stmt.buffer)
