@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import math as numbers
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 
 from unmoor.codegen import math
+from unmoor.codegen.accumulate import COUNT, accumulators, neutral
 from unmoor.codegen.builder import COMPUTE, Val, const, const_lanes, lanes_of, vec
 from unmoor.codegen.counted import counted, when
 from unmoor.codegen.frame import Frame, Lanes
 from unmoor.codegen.tile import emit_contraction, is_contraction
-from unmoor.dtypes import Category, DType, bool_
+from unmoor.dtypes import DType
 from unmoor.ir.dim import Dim, nonnegative
 from unmoor.ir.kernel import Contract, Fold, Index, Let, Loop, Stmt, Store
 from unmoor.ir.scalar import Apply, Expr, Load
 
 Body = tuple[Stmt, ...]
 Turn = Callable[[list[Val]], list[Val]]
-ACCUMULATORS = 4  # of a vector fold: enough to hide the latency of an addition
 
 
 class Nest:
@@ -79,11 +78,14 @@ class Nest:
         i, _ = counted(b, begin, end, self.lanes, [], whole)
         when(b, b.icmp("slt", i, end), [], lambda: rest(i))
 
-    def _masked(self, var: str, live: Val) -> AbstractContextManager[None]:
+    @contextmanager
+    def _masked(self, var: str, live: Val) -> Iterator[Val]:
+        """The vector axis with only its first `live` lanes; gives their mask."""
         b = self.f.b
         ids = const_lanes("i64", range(self.lanes))
         mask = b.icmp("slt", ids, b.broadcast(live, self.lanes))
-        return self.f.vector(Lanes(var, self.lanes, mask, live))
+        with self.f.vector(Lanes(var, self.lanes, mask, live)):
+            yield mask
 
     def _runs_in_vectors(self, loop: Loop) -> bool:
         """Whether the loop is the best one of its nest to vectorise."""
@@ -119,7 +121,7 @@ class Nest:
         dtype = fold.value.dtype
         if self.f.lanes is None and self.lanes > 1 and self._fold_runs_in_vectors(fold):
             return self._vector_fold(fold)
-        start = self._neutral(fold.fn, dtype, self.f.lanes.count if self.f.lanes else 1)
+        start = neutral(fold.fn, dtype, self.f.lanes.count if self.f.lanes else 1)
         (total,) = self._axes(fold, list(fold.axes), [start], lambda acc: [self._step(fold, acc[0])])
         return total
 
@@ -143,63 +145,41 @@ class Nest:
         """The accumulator after one more element (or vector of them)."""
         self.body(fold.body)
         value = self.f.full(self.f.expr(fold.value)) if self.f.lanes else self.f.expr(fold.value)
-        if self.f.lanes is not None and self.f.lanes.mask is not None and self.f.lanes.var == fold.axes[-1][0]:
-            value = self.f.b.select(self.f.lanes.mask, value, self._neutral(fold.fn, fold.value.dtype, self.lanes))
         return self._combine(fold.fn, fold.value.dtype, acc, value)
 
     def _combine(self, fn: str, dtype: DType, a: Val, c: Val) -> Val:
         return math.expand(self.f.b, fn, dtype, [a, c])
 
-    def _neutral(self, fn: str, dtype: DType, lanes: int) -> Val:
-        type_ = vec(COMPUTE[dtype], lanes)
-        if fn in ("add", "or"):
-            return const(type_, 0)
-        if fn in ("mul", "and"):
-            return const(type_, 1)
-        sign = -1 if fn == "max" else 1
-        if dtype.category is Category.FLOAT:
-            return const(type_, sign * numbers.inf)
-        if dtype is bool_:
-            return const(type_, fn == "min")
-        bits = dtype.size * 8 - 1
-        return const(type_, -(2**bits) if fn == "max" else 2**bits - 1)
-
     def _vector_fold(self, fold: Fold) -> Val:
-        """Several vector accumulators along the last axis, joined by a fixed tree at the end."""
+        """Vectors along the last axis, folded into several accumulators."""
         *outer, (var, extent) = fold.axes
         b, dtype = self.f.b, fold.value.dtype
-        start = [self._neutral(fold.fn, dtype, self.lanes)] * ACCUMULATORS
+        sums = accumulators(b, fold.fn, dtype, self.lanes)
 
-        def along(acc: list[Val]) -> list[Val]:
+        def element(i: Val) -> Val:
+            values = dict(self.f.values)
+            with self.f.at(**{var: i}):
+                self.body(fold.body)
+                made = self.f.full(self.f.expr(fold.value))
+            self.f.values = values
+            return made
+
+        def turn(i: Val, carried: list[Val], count: int) -> list[Val]:
+            with self.f.vector(Lanes(var, self.lanes)):
+                return sums.join(carried, [element(b.add(i, k * self.lanes) if k else i) for k in range(count)])
+
+        def along(carried: list[Val]) -> list[Val]:
             end = self.f.size(extent)
-
-            def one(i: Val, a: Val) -> Val:
-                values = dict(self.f.values)
-                with self.f.at(**{var: i}), self.f.vector(Lanes(var, self.lanes)):
-                    made = self._step(fold, a)
-                self.f.values = values
-                return made
-
-            def many(i: Val, a: list[Val]) -> list[Val]:
-                return [one(b.add(i, k * self.lanes) if k else i, x) for k, x in enumerate(a)]
-
-            i, acc = counted(b, const("i64", 0), end, self.lanes * ACCUMULATORS, acc, many)
-            i, acc = counted(b, i, end, self.lanes, acc, lambda j, a: [one(j, a[0]), *a[1:]])
+            i, carried = counted(b, const("i64", 0), end, self.lanes * COUNT, carried, lambda i, c: turn(i, c, COUNT))
+            i, carried = counted(b, i, end, self.lanes, carried, lambda i, c: turn(i, c, 1))
 
             def rest() -> list[Val]:
-                values = dict(self.f.values)
-                with self.f.at(**{var: i}), self._masked(var, b.sub(end, i)):
-                    made = self._step(fold, acc[0])
-                self.f.values = values
-                return [made, *acc[1:]]
+                with self._masked(var, b.sub(end, i)) as mask:
+                    return sums.join(carried, [b.select(mask, element(i), neutral(fold.fn, dtype, self.lanes))])
 
-            return when(b, b.icmp("slt", i, end), acc, rest)
+            return when(b, b.icmp("slt", i, end), carried, rest)
 
-        acc = self._axes(fold, outer, start, along)
-        while len(acc) > 1:
-            half = len(acc) // 2
-            acc = [self._combine(fold.fn, dtype, acc[k], acc[k + half]) for k in range(half)]
-        return self._across(fold.fn, dtype, acc[0])
+        return self._across(fold.fn, dtype, sums.total(self._axes(fold, outer, sums.start(), along)))
 
     def _across(self, fn: str, dtype: DType, x: Val) -> Val:
         """The lanes of a vector folded into one, by halves."""

@@ -58,8 +58,9 @@ def scaled_dot_product_attention(
     none = b.emit("aten::eq", highest, -math.inf)
     weights = b.emit("aten::exp", b.emit("aten::sub", scores, b.emit("aten::where", none, 0.0, highest)))
     total = b.emit("aten::sum", weights, (-1,), True, None)
-    # The sum divides after the contraction: once per output element, and never once per key.
-    return b.emit("aten::div", matmul(b, weights, value), b.emit("aten::where", none, 1.0, total))
+    # The sum divides after the contraction: one division a row, and never one a key.
+    share = b.emit("aten::reciprocal", b.emit("aten::where", none, 1.0, total))
+    return b.emit("aten::mul", matmul(b, weights, value), share)
 
 
 def _repeat_heads(b: Builder, x: Any, heads: Any) -> Any:

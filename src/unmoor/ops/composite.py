@@ -20,13 +20,13 @@ def _cast(b: Builder, x: Any, dtype: DType | None) -> Any:
 
 
 def softmax(b: Builder, x: Any, dim: int, dtype: DType | None) -> Any:
-    """exp(x - max) over its sum, along one axis."""
+    """exp(x - max) times the reciprocal of its sum, along one axis: one division a row, not one an element."""
     x = _cast(b, x, dtype)
     if not b.type_of(x).rank:
         return b.emit("aten::div", x, x)
     shifted = b.emit("aten::sub", x, _max_or_zero(b, x, dim))
     e = b.emit("aten::exp", shifted)
-    return b.emit("aten::div", e, b.emit("aten::sum", e, (dim,), True, None))
+    return b.emit("aten::mul", e, b.emit("aten::reciprocal", b.emit("aten::sum", e, (dim,), True, None)))
 
 
 def _max_or_zero(b: Builder, x: Any, dim: int) -> Any:
