@@ -31,6 +31,7 @@ class RowLowering:
         self.buffers = buffers
         self.elements = Elements(self.block, buffers, self.extents, self._reduce)
         self.locals: list[Buffer] = []
+        self.at_output: set[Value] = set()  # kept values that stand where an output is
         self.pending: list[Value] = []  # kept values that no pass has computed yet
         self.full = self._full_values()
         self.written: set[Value] = set()
@@ -86,22 +87,37 @@ class RowLowering:
         return nest.close()
 
     def _plan_kept(self) -> None:
-        """Gives each kept value a buffer: the output it is, or a local row. Only where rows lie in memory in order."""
+        """Gives each kept value a buffer: an output, or a local row. Only where rows lie in memory in order.
+
+        The place of a row's only result may hold another value until the last pass: its memory is then fetched while
+        the row is being computed, and not in the pass that has little else to do.
+        """
         if set(self.folded) != set(range(len(self.shape) - len(self.folded), len(self.shape))):
             return
         row = product(self.shape[a] for a in sorted(self.folded))
-        for value in kept_values(self.block, self.full):
+        kept = kept_values(self.block, self.full)
+        free = [r for r in self.block.results if isinstance(r, Value) and r in self.full and r not in kept]
+        for value in kept:
             type_ = tensor_type(value)
-            if value not in self.block.results:
+            if value in self.block.results:
+                self.at_output.add(value)
+            elif len(free) == 1 and self._reads(free[0], value) and tensor_type(free[0]).dtype is type_.dtype:
+                self.buffers[value] = self.buffers[free.pop()]
+                self.at_output.add(value)
+            else:
                 name = f"t{len(self.locals)}"
                 self.locals.append(Buffer(name, type_.dtype, row, "local"))
                 self.buffers[value] = name
             self.pending.append(value)
 
+    def _reads(self, result: Value, value: Value) -> bool:
+        """Whether an elementwise op of the last pass makes `result` from `value` itself."""
+        return any(result in n.outputs and value in n.inputs for n in self.block.nodes)
+
     def _place(self, value: Value, index: Index) -> Load:
         """Where a kept value's element is: in its output buffer, or at the row's place in a local one."""
         type_ = tensor_type(value)
-        if value in self.block.results:
+        if value in self.at_output:
             return Load(self.buffers[value], linear(index, type_.shape), type_.dtype)
         first = min(self.folded)
         return Load(self.buffers[value], linear(index[first:], type_.shape[first:]), type_.dtype)
