@@ -140,3 +140,14 @@ def test_file_objects_and_equal_bytes(saved):
     assert first.getvalue() == second.getvalue()
     first.seek(0)
     assert unmoor.load(first, trust=True)(np.ones(3, np.float32)).shape == (1,)
+
+
+@pytest.mark.parametrize("first", [False, True])
+def test_attention_at_other_sizes(first):
+    """A transposed, reshaped attention result goes straight into a matmul, whose k axis then splits into two."""
+    layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=first).eval()
+    traced = unmoor.trace(layer, torch.randn(2, 5, 8))
+    for shape in [(2, 5, 8), (3, 7, 8), (1, 1, 8)]:
+        x = torch.randn(shape)
+        with torch.no_grad():
+            torch.testing.assert_close(traced(x), layer(x), rtol=1e-4, atol=1e-5)

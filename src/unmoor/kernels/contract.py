@@ -38,7 +38,8 @@ class ContractLowering:
         self.buffers = buffers
         (self.matmul,) = (n for n in self.block.nodes if TABLE[n.op].kind is Kind.CONTRACT)
         self.axes, self.point = loop_axes(tensor_type(self.matmul.output).shape)
-        self.elements = Elements(self.block, buffers, dict(self.axes), self._contract)
+        depth = tensor_type(self.matmul.inputs[0]).shape[-1]
+        self.elements = Elements(self.block, buffers, {**dict(self.axes), "k": depth}, self._contract)
 
     def lower(self) -> Loop:
         """The kernel's body."""
