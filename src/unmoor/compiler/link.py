@@ -12,7 +12,7 @@ from unmoor.compiler.compile import Compiled
 from unmoor.dtypes import BY_NUMPY
 from unmoor.ir.dim import const
 from unmoor.ir.graph import Constant
-from unmoor.ir.kernel import PANEL_WIDTH, Kernel, Panels
+from unmoor.ir.kernel import PANEL_ALIGN, PANEL_WIDTH, Kernel, Panels
 from unmoor.ir.object_code import ObjectCode
 from unmoor.ir.printer import print_graph
 from unmoor.ir.program import Image, Instruction, Method, Opcode, Place, Program, Weight
@@ -20,6 +20,7 @@ from unmoor.ir.recording import Recording
 from unmoor.ir.target import Target
 
 BLOB_ALIGNMENT = 64
+Key = tuple[object, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,15 +34,16 @@ class Entry:
 
 
 class Linker:
-    """Makes images, and keeps the machine code of kernels it has seen, so that relinking compiles only new ones."""
+    """Makes images, and keeps machine code and packed weights, so that relinking makes only what is new."""
 
     def __init__(self) -> None:
         self._code: dict[tuple[Target, Kernel], tuple[bytes, int]] = {}
+        self._packed: dict[Key, tuple[np.ndarray, np.ndarray]] = {}  # with its source, whose memory is in the key
 
     def link(self, entries: Sequence[Entry], targets: Sequence[Target], strip: bool = False) -> Image:
         """The image of a file. With `strip` the recorded graphs, and the weights that only they need, are left out."""
         kernels: dict[Kernel, int] = {}
-        weights = _Weights()
+        weights = _Weights(self._packed)
         for entry in entries:
             for compiled in entry.compiled:
                 for constant, packed in _constants_used(compiled):
@@ -97,16 +99,17 @@ def _constants_used(compiled: Compiled) -> list[tuple[Constant, Panels | None]]:
 class _Weights:
     """The weights of a file, each array once."""
 
-    def __init__(self) -> None:
+    def __init__(self, packed: dict[Key, tuple[np.ndarray, np.ndarray]]) -> None:
         self.weights: list[Weight] = []
-        self._index: dict[tuple[object, ...], int] = {}
+        self._index: dict[Key, int] = {}
+        self._packed = packed
 
     def add(self, constant: Constant, panels: Panels | None) -> int:
         """The index of a constant in the layout that a kernel reads."""
         shown = constant.shows or constant
         key = (*_identity(shown.data), panels, constant.transposed)
         if key not in self._index:
-            data = pack(constant.data) if panels else constant.data.reshape(-1)
+            data = self._panels(key, shown, constant) if panels else constant.data.reshape(-1)
             dtype = BY_NUMPY[constant.data.dtype]
             weight = Weight(
                 shown.value.name,
@@ -128,12 +131,17 @@ class _Weights:
             return self._index[logical]
         return self.add(constant, None)
 
-    def _put(self, key: tuple[object, ...], weight: Weight) -> None:
+    def _panels(self, key: Key, shown: Constant, constant: Constant) -> np.ndarray:
+        if key not in self._packed:
+            self._packed[key] = shown.data, pack(constant.data)
+        return self._packed[key][1]
+
+    def _put(self, key: Key, weight: Weight) -> None:
         self._index[key] = len(self.weights)
         self.weights.append(weight)
 
 
-def _identity(data: np.ndarray) -> tuple[object, ...]:
+def _identity(data: np.ndarray) -> Key:
     """What makes two constants the same weight: the same memory, or small and equal."""
     if data.nbytes <= 4096:
         return (data.shape, data.dtype.str, data.tobytes())
@@ -143,15 +151,17 @@ def _identity(data: np.ndarray) -> tuple[object, ...]:
 def pack(data: np.ndarray) -> np.ndarray:
     """A [..., k, n] array in the panel layout of `ir.kernel.Panels`, 1-D; missing columns are zero."""
     *batch, k, n = data.shape
-    padded = -(-n // 16) * 16
-    matrices = np.zeros((int(np.prod(batch, dtype=np.int64)), k, padded), data.dtype)
-    matrices[:, :, :n] = data.reshape(-1, k, n)
-    parts = [
-        matrices[b, :, start : start + PANEL_WIDTH].reshape(-1)
-        for b in range(matrices.shape[0])
-        for start in range(0, padded, PANEL_WIDTH)
-    ]
-    return np.concatenate(parts) if parts else np.zeros(0, data.dtype)
+    padded = -(-n // PANEL_ALIGN) * PANEL_ALIGN
+    count = int(np.prod(batch, dtype=np.int64))
+    packed = np.empty((count, k * padded), data.dtype)
+    for matrix, place in zip(data.reshape(count, k, n), packed, strict=True):
+        for start in range(0, padded, PANEL_WIDTH):
+            width = min(PANEL_WIDTH, padded - start)
+            panel = place[start * k : (start + width) * k].reshape(k, width)
+            real = min(width, n - start)
+            panel[:, :real] = matrix[:, start : start + real]
+            panel[:, real:] = 0
+    return packed.reshape(-1)
 
 
 def _relocate(compiled: Compiled, kernels: dict[Kernel, int], weights: _Weights) -> Program:

@@ -102,7 +102,9 @@ class _Preparation:
             swapped = len(chain) == 1 and chain[0].op == "prim::permute" and _plain(chain[0].args[1]) == swap
             shows = constant if swapped or not chain else None
             made = Value(self.names.fresh(f"{base.name}.panels"), tensor_type(value))
-            self.added[key] = Constant(made, np.ascontiguousarray(data), constant.origin, shows, swapped)
+            self.added[key] = Constant(
+                made, data if shows else np.ascontiguousarray(data), constant.origin, shows, swapped
+            )
         return self.added[key].value
 
     def readable_in_place(self, value: Value) -> bool:

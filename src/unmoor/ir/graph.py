@@ -115,7 +115,7 @@ class Constant:
 
     `origin` says where it came from ("parameter l1.weight", "folded"); `data` is read-only, C-contiguous.
     A constant made for the right side of a `prim::matmul_panels` names the constant it shows, perhaps with its
-    last two axes swapped, so that both are stored once.
+    last two axes swapped, so that both are stored once; its data is then a view of the other's.
     """
 
     value: Value
