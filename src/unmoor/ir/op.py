@@ -23,6 +23,7 @@ class Kind(Enum):
     CONTRACT = "contract"  # sums of products of two operands: matmul
     CREATE = "create"  # elements from their index and constants alone
     INDEX = "index"  # elements of the first operand, at places along some axes that integer tensors name
+    SCAN = "scan"  # along one axis, each element from the one before it and the operand's
     JOIN = "join"  # several tensors side by side along one axis: cat
     PACK = "pack"  # a copy into the panel layout that contractions read
     COMPOSITE = "composite"  # taken apart into the above by `decompose`, at specialisation
@@ -128,6 +129,7 @@ class Op:
                          CREATE (index, result type, *args) -> scalar expression
                          CONTRACT, JOIN and INDEX ops (prim::matmul, prim::cat, prim::take) are known to the kernel
                          stage: True
+                         SCAN   how the running value goes on (ops.scan.Combine)
     decompose   (builder, *args) -> Value or tuple of Values
     builtin     the runtime function's name
     dtypes      names of the element types it is tested for (of its first tensor)

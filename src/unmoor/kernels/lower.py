@@ -12,6 +12,7 @@ from unmoor.kernels.collapse_loops import collapse_loops
 from unmoor.kernels.contract import PACKED, ContractLowering, lower_pack, panels_of
 from unmoor.kernels.join import lower_join
 from unmoor.kernels.map_row import RowLowering
+from unmoor.kernels.scan import ScanLowering
 from unmoor.ops import TABLE
 
 
@@ -27,6 +28,10 @@ def lower(node: Node) -> KernelCall:
         body = lower_pack(node, names)
     elif kind == "join":
         body = lower_join(node, names)
+    elif kind == "scan":
+        scan = ScanLowering(node, names)
+        body = scan.lower()
+        local = tuple(scan.locals)
     else:
         lowering = RowLowering(node, names)
         body = lowering.lower()

@@ -19,6 +19,7 @@ from unmoor.ops.elementwise import ARITHMETIC
 from unmoor.ops.evaluation import evaluate_op
 from unmoor.ops.indexing import INDEXING
 from unmoor.ops.reduction import REDUCTION
+from unmoor.ops.scan import SCAN
 from unmoor.ops.transcendental import TRANSCENDENTAL
 from unmoor.ops.view import VIEW
 
@@ -29,6 +30,7 @@ FAMILIES: dict[str, list[Op]] = {
     "reduction": REDUCTION,
     "view": VIEW,
     "indexing": INDEXING,
+    "scan": SCAN,
     "contraction": CONTRACTION,
     "attention": ATTENTION,
     "creation": CREATION,
