@@ -22,6 +22,7 @@ TITLES = {
     Kind.CONTRACT: ("Contract", "Sums of products of two operands."),
     Kind.CREATE: ("Create", "Elements from their index and constants alone."),
     Kind.INDEX: ("Index", "Elements at places that integer tensors name."),
+    Kind.SCATTER: ("Scatter", "A copy with elements written at places that integer tensors name."),
     Kind.SCAN: ("Scan", "Running values along an axis."),
     Kind.JOIN: ("Join", "Several tensors side by side."),
     Kind.PACK: ("Pack", "A copy into the layout that contractions read."),

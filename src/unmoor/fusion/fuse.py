@@ -1,7 +1,7 @@
 """Builds the grouped graph: every tensor is made by a fusion group, and what is left are names and guards.
 
-Top-level nodes of the result: `fusion::map|row|contract|join|scan|pack(inputs...)`, `prim::reshape` where it only names
-memory that exists (no kernel), and `prim::guard`. Inputs and outputs are as before.
+Top-level nodes of the result: `fusion::map|row|contract|join|scan|scatter|pack(inputs...)`, `prim::reshape` where it
+only names memory that exists (no kernel), and `prim::guard`. Inputs and outputs are as before.
 """
 
 from __future__ import annotations

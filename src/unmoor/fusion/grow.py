@@ -17,7 +17,7 @@ from unmoor.ops.access import Index, broadcast_index, through_view
 
 @dataclass(eq=False)
 class Group:
-    """Nodes that share a kernel. `kind` is map, row (with reductions), contract, join, scan or pack."""
+    """Nodes that share a kernel. `kind` is map, row (with reductions), contract, join, scan, scatter or pack."""
 
     kind: str
     nodes: list[Node]
@@ -32,7 +32,13 @@ def seed(node: Node) -> Group:
         source, dims = node.args[0], node.args[1]
         assert isinstance(source, Value) and isinstance(dims, tuple)
         return Group("row", [node], Space(tensor_type(source).shape, frozenset(int(str(d)) for d in dims)))
-    alone = {Kind.CONTRACT: "contract", Kind.JOIN: "join", Kind.PACK: "pack", Kind.SCAN: "scan"}
+    alone = {
+        Kind.CONTRACT: "contract",
+        Kind.JOIN: "join",
+        Kind.PACK: "pack",
+        Kind.SCAN: "scan",
+        Kind.SCATTER: "scatter",
+    }
     return Group(alone.get(kind, "map") if kind else "map", [node], Space(shape))
 
 

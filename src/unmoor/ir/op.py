@@ -24,6 +24,7 @@ class Kind(Enum):
     CREATE = "create"  # elements from their index and constants alone
     INDEX = "index"  # elements of the first operand, at places along some axes that integer tensors name
     SCAN = "scan"  # along one axis, each element from the one before it and the operand's
+    SCATTER = "scatter"  # a copy with elements written at places that integer tensors name, one after the other
     JOIN = "join"  # several tensors side by side along one axis: cat
     PACK = "pack"  # a copy into the panel layout that contractions read
     COMPOSITE = "composite"  # taken apart into the above by `decompose`, at specialisation
@@ -129,6 +130,7 @@ class Op:
                          CREATE (index, result type, *args) -> scalar expression
                          CONTRACT, JOIN and INDEX ops (prim::matmul, prim::cat, prim::take) are known to the kernel
                          stage: True
+                         SCATTER  by its `how`, what is written of what is there and what comes
                          SCAN   how the running value goes on (ops.scan.Combine)
     decompose   (builder, *args) -> Value or tuple of Values
     builtin     the runtime function's name

@@ -13,6 +13,7 @@ from unmoor.kernels.contract import PACKED, ContractLowering, lower_pack, panels
 from unmoor.kernels.join import lower_join
 from unmoor.kernels.map_row import RowLowering
 from unmoor.kernels.scan import ScanLowering
+from unmoor.kernels.scatter import lower_scatter
 from unmoor.ops import TABLE
 
 
@@ -28,6 +29,8 @@ def lower(node: Node) -> KernelCall:
         body = lower_pack(node, names)
     elif kind == "join":
         body = lower_join(node, names)
+    elif kind == "scatter":
+        body = lower_scatter(node, names)
     elif kind == "scan":
         scan = ScanLowering(node, names)
         body = scan.lower()

@@ -48,9 +48,7 @@ class ScanLowering:
         """A loop along the axis, with the loops over the axes behind it inside."""
         axes = [loop, *self.rest]
         scopes, inner = loop_inside(scope, axes)
-        index = tuple(
-            place if a == self.axis else ZERO if e == 1 else sym(f"i{a}") for a, e in enumerate(self.shape)
-        )
+        index = tuple(place if a == self.axis else ZERO if e == 1 else sym(f"i{a}") for a, e in enumerate(self.shape))
         row = linear(index[self.axis + 1 :], self.shape[self.axis + 1 :])
         running = self.combine.running(self.dtype)
         value = cast(self.elements.at(self.source, index, inner), running)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from unmoor.ir.op import Op
+from unmoor.ops.assignment import ASSIGNMENT
 from unmoor.ops.attention import ATTENTION
 from unmoor.ops.comparison import COMPARISON
 from unmoor.ops.composite import COMPOSITE
@@ -20,6 +21,7 @@ from unmoor.ops.evaluation import evaluate_op
 from unmoor.ops.indexing import INDEXING
 from unmoor.ops.reduction import REDUCTION
 from unmoor.ops.scan import SCAN
+from unmoor.ops.scatter import SCATTER
 from unmoor.ops.transcendental import TRANSCENDENTAL
 from unmoor.ops.view import VIEW
 
@@ -30,6 +32,8 @@ FAMILIES: dict[str, list[Op]] = {
     "reduction": REDUCTION,
     "view": VIEW,
     "indexing": INDEXING,
+    "scatter": SCATTER,
+    "assignment": ASSIGNMENT,
     "scan": SCAN,
     "contraction": CONTRACTION,
     "attention": ATTENTION,

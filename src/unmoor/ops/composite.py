@@ -272,12 +272,4 @@ COMPOSITE: list[Op] = [
         lambda x, a, b, v=1: x + v * a / b,
         _one((Rand(3, 4), Rand(4), Rand(3, 1, shift=5.0))),
     ),
-    composite(
-        "aten::masked_fill",
-        "(Tensor self, Tensor mask, Tensor value) -> Tensor",
-        "Scalar Tensor",
-        lambda b, x, m, v: _cast(b, b.emit("aten::where", m, v, x), b.type_of(x).dtype),
-        lambda x, m, v: np.where(m, np.asarray(v).astype(x.dtype), x),
-        _one((Rand(2, 3), np.array([True, False, True]), -1.0)),
-    ),
 ]

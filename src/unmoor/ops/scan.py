@@ -13,7 +13,6 @@ from unmoor.dtypes import DType, f32, f64, i64
 from unmoor.errors import SignatureError
 from unmoor.ir.op import Builder, Kind, Op, Sample, Tolerance
 from unmoor.ir.scalar import Expr, apply, select
-from unmoor.ir.types import TensorType
 from unmoor.ops.family import CLOSE, EVERY, EXACT, FLOATS, NUMBERS, axis_of, composite
 from unmoor.ops.indexing import counting
 from unmoor.ops.samples import Ints, Rand
