@@ -8,7 +8,7 @@ from enum import IntEnum
 
 from unmoor.ir.program import CheckOp, FormulaOp, Opcode, Place
 
-ROW = re.compile(r"^    (?P<name>[A-Z]+) = (?P<code>\d+)(?:  # (?P<doc>.*))?$", re.MULTILINE)
+ROW = re.compile(r"^    (?P<name>[A-Z_]+) = (?P<code>\d+)(?:  # (?P<doc>.*))?$", re.MULTILINE)
 INTRODUCTION = """\
 # Bytecode
 

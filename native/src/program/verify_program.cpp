@@ -115,28 +115,46 @@ class ProgramVerifier {
 
   // -- code ---------------------------------------------------------------------------------------------------
   um_status VerifyCode() {
-    const size_t flags = p_.tensors.size() + p_.outputs.size();
-    if (!defined_.AllocateZeroed(flags)) return OutOfMemory(error_, flags);
+    UM_TRY(AllocateFlags());
     for (uint32_t k = 0; k < p_.code.size(); ++k) {
       const format::InstructionRow& i = p_.code[k];
-      const bool last = k + 1 == p_.code.size();
+      LeaveRegions(k);
       if (i.opcode >= format::kOpcodeCount || (i.source >= p_.row.source_count && i.source != 0)) {
         return Damaged("instruction", k);
       }
       for (const format::RegisterRow& r : p_.operands(i)) {
         if (r.number >= p_.tensors.size()) return Damaged("instruction", k);
       }
-      if (!InstructionIsSound(i, last)) return Damaged("instruction", k);
+      if (!InstructionIsSound(i, k)) return Damaged("instruction", k);
     }
     if (p_.code.size() == 0) return Damaged("the code: instruction", 0);
     return UM_OK;
   }
 
-  bool InstructionIsSound(const format::InstructionRow& i, bool last) {
+  um_status AllocateFlags() {
+    const size_t flags = p_.tensors.size() + p_.outputs.size();
+    size_t regions = 0, writes = 0;  // at most: each is bounded by rows of the file
+    for (const format::InstructionRow& i : p_.code) {
+      if (static_cast<Opcode>(i.opcode) == Opcode::kJumpUnless) ++regions;
+      writes += i.tensor_count;
+    }
+    if (!defined_.AllocateZeroed(flags)) return OutOfMemory(error_, flags);
+    if (regions == 0) return UM_OK;
+    if (!seen_.AllocateZeroed(flags)) return OutOfMemory(error_, flags);
+    if (!region_memory_.Allocate(regions * sizeof(Region))) return OutOfMemory(error_, regions * sizeof(Region));
+    if (!log_memory_.Allocate(writes * sizeof(uint32_t))) return OutOfMemory(error_, writes * sizeof(uint32_t));
+    regions_ = reinterpret_cast<Region*>(region_memory_.data());
+    log_ = reinterpret_cast<uint32_t*>(log_memory_.data());
+    return UM_OK;
+  }
+
+  bool InstructionIsSound(const format::InstructionRow& i, uint32_t number) {
     const Opcode opcode = static_cast<Opcode>(i.opcode);
+    const size_t end = region_count_ > 0 ? regions_[region_count_ - 1].end : p_.code.size();
     const bool ends = opcode == Opcode::kReturn || opcode == Opcode::kRaise;
-    if (ends != last) return false;
-    if (opcode != Opcode::kCall && (i.kernel != 0 || i.extent != 0 || i.int_count != 0)) return false;
+    if (ends ? number + 1 != end : number + 1 == p_.code.size()) return false;
+    const bool jumps = opcode == Opcode::kJump || opcode == Opcode::kJumpUnless;
+    if (opcode != Opcode::kCall && ((i.kernel != 0 && !jumps) || i.extent != 0 || i.int_count != 0)) return false;
     if (opcode != Opcode::kGuard && i.expected != 0) return false;
     const bool speaks = opcode == Opcode::kGuard || opcode == Opcode::kRaise;
     if (speaks ? i.message >= p_.messages.size() : i.message != 0) return false;
@@ -150,9 +168,86 @@ class ProgramVerifier {
       case Opcode::kRaise:
         return i.tensor_count == 0;
       case Opcode::kReturn:
-        return i.tensor_count == 0 && OutputsAreDefined();
+        return i.tensor_count == 0 && region_count_ == 0 && OutputsAreDefined();
+      case Opcode::kJump:
+        return i.tensor_count == 0 && JumpIsSound(i.kernel, number);
+      case Opcode::kJumpUnless:
+        return GuardIsSound(i) && BranchIsSound(i.kernel, number);
     }
     return false;
+  }
+
+  // -- branches -----------------------------------------------------------------------------------------------
+  // A block of a branch ends before the instruction `end`; a second block follows where a jump ends the first. What
+  // has been written since it began is in the log from `start` on, in a second block from `second` on.
+  struct Region {
+    uint32_t end;
+    uint32_t jump;  // where the jump at the end of the first block goes; 0 without one
+    bool in_second;
+    size_t start;
+    size_t second;
+  };
+
+  bool BranchIsSound(uint32_t target, uint32_t number) {
+    const size_t limit = region_count_ > 0 ? regions_[region_count_ - 1].end : p_.code.size() - 1;
+    if (target <= number || target > limit) return false;
+    regions_[region_count_++] = {target, 0, false, log_size_, 0};
+    return true;
+  }
+
+  bool JumpIsSound(uint32_t target, uint32_t number) {
+    if (region_count_ == 0) return false;
+    Region& region = regions_[region_count_ - 1];
+    const size_t limit = region_count_ > 1 ? regions_[region_count_ - 2].end : p_.code.size() - 1;
+    if (region.in_second || number + 1 != region.end || target < region.end || target > limit) return false;
+    region.jump = target;
+    return true;
+  }
+
+  // Ends the blocks that end before an instruction: what all paths to it have written is defined.
+  void LeaveRegions(uint32_t number) {
+    while (region_count_ > 0 && regions_[region_count_ - 1].end == number) {
+      Region& region = regions_[region_count_ - 1];
+      if (region.jump != 0) {
+        Forget(region.start);
+        region = {region.jump, 0, true, region.start, log_size_};
+        continue;
+      }
+      --region_count_;
+      if (!region.in_second) {
+        Forget(region.start);
+        log_size_ = region.start;
+      } else if (static_cast<Opcode>(p_.code[number - 1].opcode) == Opcode::kRaise) {
+        Forget(region.second);
+        log_size_ = region.second;
+        for (size_t k = region.start; k < log_size_; ++k) defined_.data()[log_[k]] = 1;
+      } else {
+        KeepWhatBothWrote(region);
+      }
+    }
+  }
+
+  void Forget(size_t from) {
+    for (size_t k = from; k < log_size_; ++k) defined_.data()[log_[k]] = 0;
+  }
+
+  void KeepWhatBothWrote(const Region& region) {
+    uint8_t* seen = seen_.data();
+    for (size_t k = region.start; k < region.second; ++k) seen[log_[k]] = 1;
+    for (size_t k = region.second; k < log_size_; ++k) {
+      if (seen[log_[k]] != 0) {
+        seen[log_[k]] = 2;
+      } else {
+        defined_.data()[log_[k]] = 0;
+      }
+    }
+    size_t kept = region.start;
+    for (size_t k = region.start; k < region.second; ++k) {
+      const uint32_t flag = log_[k];
+      if (seen[flag] == 2) log_[kept++] = flag;
+      seen[flag] = 0;
+    }
+    log_size_ = kept;
   }
 
   bool CallIsSound(const format::InstructionRow& i) {
@@ -230,13 +325,20 @@ class ProgramVerifier {
   void Define(uint32_t number) {
     const format::TensorRow& tensor = p_.tensors[number];
     const bool is_output = tensor.place == static_cast<uint32_t>(Place::kOutput);
-    defined_.data()[is_output ? p_.tensors.size() + tensor.index : number] = 1;
+    const size_t flag = is_output ? p_.tensors.size() + tensor.index : number;
+    if (defined_.data()[flag] == 0 && log_ != nullptr) log_[log_size_++] = static_cast<uint32_t>(flag);
+    defined_.data()[flag] = 1;
   }
 
   const Program& p_;
   const Tables& t_;
   um_error* error_;
   Block defined_;  // a flag for each tensor register, then for each output
+  Block seen_, region_memory_, log_memory_;
+  Region* regions_ = nullptr;  // the blocks around the instruction, the innermost last
+  size_t region_count_ = 0;
+  uint32_t* log_ = nullptr;  // the flags that were set in those blocks, in order; null where there are none
+  size_t log_size_ = 0;
 };
 
 }  // namespace

@@ -189,7 +189,9 @@ um_status um_session::Execute(um_tensor* outputs, size_t count, um_error* error)
 
 um_status um_session::Run(um_error* error) {
   const um::Program& program = current_->program();
-  for (const Step& step : current_->steps()) {
+  const um::Span<const Step> steps = current_->steps();
+  for (size_t at = 0; at < steps.size(); ++at) {
+    const Step& step = steps[at];
     switch (step.opcode) {
       case Opcode::kCall:
         if (step.extent > 0) step.function(step.buffers, step.ints, 0, step.extent);
@@ -207,6 +209,12 @@ um_status um_session::Run(um_error* error) {
         if (file[0] == '\0') return Fail(error, UM_NOT_TRACED, "%s", text);
         return Fail(error, UM_NOT_TRACED, "%s:%u %s", file, message.line, text);
       }
+      case Opcode::kJumpUnless:
+        if (*static_cast<const uint8_t*>(step.buffers[0]) != 0) break;
+        [[fallthrough]];
+      case Opcode::kJump:
+        at = step.target - size_t{1};  // the loop goes on behind it
+        break;
       case Opcode::kReturn:
         return UM_OK;
     }

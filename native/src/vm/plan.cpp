@@ -75,6 +75,7 @@ void Plan::Carve(Carver* carver) {
     steps_[k].opcode = static_cast<Opcode>(i.opcode);
     steps_[k].expected = i.expected;
     steps_[k].message = i.message;
+    steps_[k].target = i.kernel;
     steps_[k].buffers = buffers;
     steps_[k].ints = ints;
   }

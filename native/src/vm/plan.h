@@ -27,7 +27,8 @@ struct Step {
   void** buffers;
   int64_t* ints;
   int64_t extent;
-  size_t bytes;  // copied by a copy
+  size_t bytes;     // copied by a copy
+  uint32_t target;  // where a jump goes
 };
 
 // A buffer pointer that the caller's input or output number `index` fills in at each call.

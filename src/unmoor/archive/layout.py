@@ -242,7 +242,7 @@ INSTRUCTION = Row(
     "An instruction. Fields that its opcode does not use are 0.",
     (
         _u32("opcode", "what to do", "opcode"),
-        _u32("kernel", "the kernel to call"),
+        _u32("kernel", "call: the kernel; jump, jump_unless: the instruction to go on with"),
         _u32("extent", "int register: iterations of its outermost loop"),
         *_span("tensor", "the tensor registers: a kernel's buffers in order", "registers"),
         *_span("int", "the int registers: a kernel's ints in order", "registers"),

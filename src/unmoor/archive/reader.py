@@ -19,6 +19,7 @@ from unmoor.ir.kernel import PANEL_ALIGN, PANEL_WIDTH, Kernel, Panels
 from unmoor.ir.object_code import ObjectCode
 from unmoor.ir.parser import parse_dim, parse_kernel
 from unmoor.ir.program import (
+    JUMPS,
     Check,
     CheckOp,
     Formula,
@@ -198,7 +199,8 @@ class _Decoder:
         tensors = tuple(r.number for r in self.tables.span(row, "tensor", "registers"))
         ints = tuple(r.number for r in self.tables.span(row, "int", "registers"))
         opcode = Opcode(row.opcode)
-        return Instruction(opcode, row.kernel, row.extent, tensors, ints, row.expected, row.message, row.source)
+        kernel, target = (0, row.kernel) if opcode in JUMPS else (row.kernel, 0)
+        return Instruction(opcode, kernel, row.extent, tensors, ints, row.expected, row.message, row.source, target)
 
     def _program(self, row: Record) -> Program:
         t = self.tables

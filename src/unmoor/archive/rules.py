@@ -3,15 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from unmoor.dtypes import bool_
 from unmoor.errors import ArchiveError
 from unmoor.ir.kernel import Kernel
-from unmoor.ir.program import Formula, FormulaOp, Instruction, Opcode, Place, Program, TensorRegister, Weight
+from unmoor.ir.program import JUMPS, Formula, FormulaOp, Instruction, Opcode, Place, Program, TensorRegister, Weight
 
 MAX_RANK = 16
 ENDS = (Opcode.RETURN, Opcode.RAISE)
-OPERANDS = {Opcode.COPY: 2, Opcode.GUARD: 1, Opcode.RAISE: 0, Opcode.RETURN: 0}
+OPERANDS = {
+    Opcode.COPY: 2,
+    Opcode.GUARD: 1,
+    Opcode.RAISE: 0,
+    Opcode.RETURN: 0,
+    Opcode.JUMP: 0,
+    Opcode.JUMP_UNLESS: 1,
+}
+
+
+@dataclass
+class Region:
+    """A block of a branch that is being checked: it ends before the instruction `end`.
+
+    `before` was written before the branch. In a second block, `first` was written where the first one was run; in a
+    first block, `jump` is where the jump at its end goes.
+    """
+
+    end: int
+    before: set[tuple[Place, int]]
+    first: set[tuple[Place, int]] | None = None
+    jump: int | None = None
 
 
 def check_program(program: Program, kernels: Sequence[Kernel], weights: Sequence[Weight], where: str) -> None:
@@ -36,6 +58,7 @@ class _Checker:
     def __init__(self, p: Program, kernels: Sequence[Kernel], weights: Sequence[Weight], where: str) -> None:
         self.program, self.kernels, self.weights, self.where = p, kernels, weights, where
         self.written: set[tuple[Place, int]] = set()
+        self.regions: list[Region] = []
 
     def refuse(self, what: str) -> None:
         raise ArchiveError(f"the file is damaged: {self.where}: {what}")
@@ -101,8 +124,14 @@ class _Checker:
                 self.refuse(f"{who} has the tensor register {t}, which does not exist")
         if i.source >= max(len(self.program.sources), 1):
             self.refuse(f"{who} has a source that does not exist")
-        if (i.opcode in ENDS) != (number == len(self.program.code) - 1):
-            self.refuse(f"{who}: return or raise is the last instruction, and only the last")
+        self.leave_regions(number)
+        end = self.regions[-1].end if self.regions else len(self.program.code)
+        if i.opcode in ENDS and (number != end - 1 or (i.opcode is Opcode.RETURN and self.regions)):
+            self.refuse(f"{who}: return is the last instruction, and raise the last of a block")
+        if i.opcode not in ENDS and number == len(self.program.code) - 1:
+            self.refuse(f"{who}: return or raise is the last instruction")
+        if i.target and i.opcode not in JUMPS:
+            self.refuse(f"{who} has a target, which only a jump has")
         if i.opcode is not Opcode.CALL and (len(i.tensors) != OPERANDS[i.opcode] or i.ints or i.kernel or i.extent):
             self.refuse(f"{who} has the wrong number of operands")
         if i.opcode is not Opcode.GUARD and i.expected:
@@ -147,6 +176,40 @@ class _Checker:
         if tested.dtype is not bool_ or tested.dims or i.expected > 1 or self.is_packed(tested):
             self.refuse(f"{who} does not test a 0-dim bool")
 
+    # -- branches -----------------------------------------------------------------------------
+    def jump_unless(self, who: str, i: Instruction) -> None:
+        self.guard(who, i)
+        number = self.number
+        if not number < i.target <= (self.regions[-1].end if self.regions else len(self.program.code) - 1):
+            self.refuse(f"{who} goes to {i.target}, which is no later instruction of its block")
+        self.regions.append(Region(i.target, set(self.written)))
+
+    def jump(self, who: str, i: Instruction) -> None:
+        """The end of a first block: what follows, up to the target, is the second."""
+        outer = self.regions[-2].end if len(self.regions) > 1 else len(self.program.code) - 1
+        region = self.regions[-1] if self.regions else None
+        if region is None or region.first is not None or self.number + 1 != region.end:
+            self.refuse(f"{who} is not at the end of a first block")
+        elif not region.end <= i.target <= outer:
+            self.refuse(f"{who} goes to {i.target}, which is no later instruction of the block around it")
+        else:
+            region.jump = i.target
+
+    def leave_regions(self, number: int) -> None:
+        """Ends the blocks that end before an instruction: what all paths to it have written is written."""
+        self.number = number
+        while self.regions and self.regions[-1].end == number:
+            region = self.regions.pop()
+            if region.jump is not None:
+                self.regions.append(Region(region.jump, region.before, self.written))
+                self.written = set(region.before)
+            elif region.first is None:
+                self.written = region.before
+            elif self.program.code[number - 1].opcode is Opcode.RAISE:
+                self.written = region.first
+            else:
+                self.written &= region.first
+
     def ends(self, who: str, i: Instruction) -> None:
         if i.opcode is Opcode.RETURN:
             for number in range(len(self.program.signature.outputs)):
@@ -178,4 +241,6 @@ RULES = {
     Opcode.GUARD: _Checker.guard,
     Opcode.RAISE: _Checker.ends,
     Opcode.RETURN: _Checker.ends,
+    Opcode.JUMP: _Checker.jump,
+    Opcode.JUMP_UNLESS: _Checker.jump_unless,
 }

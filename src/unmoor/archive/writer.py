@@ -14,7 +14,7 @@ from unmoor.errors import ArchiveError
 from unmoor.ir.graph import Relation, Source
 from unmoor.ir.kernel import PANEL_ALIGN, PANEL_WIDTH, Kernel
 from unmoor.ir.printer import print_kernel
-from unmoor.ir.program import Image, Instruction, Method, Program, TensorRegister, Weight
+from unmoor.ir.program import JUMPS, Image, Instruction, Method, Program, TensorRegister, Weight
 from unmoor.ir.signature import Signature, TensorSpec
 from unmoor.ir.structure import print_structure
 
@@ -135,7 +135,8 @@ class _Encoder:
 
     def _instruction(self, i: Instruction) -> tuple[int, ...]:
         spans = (*self.registers(i.tensors), *self.registers(i.ints))
-        return (i.opcode, i.kernel, i.extent, *spans, i.expected, i.message, i.source)
+        what = i.target if i.opcode in JUMPS else i.kernel
+        return (i.opcode, what, i.extent, *spans, i.expected, i.message, i.source)
 
     def _program(self, p: Program) -> tuple[int, ...]:
         s = p.signature

@@ -12,6 +12,7 @@ from unmoor.ir.recording import ExampleTensor, Recording
 from unmoor.ir.signature import Signature, TensorSpec
 from unmoor.kernels import lower
 from unmoor.options import Options
+from unmoor.passes import through_blocks
 from unmoor.specialise import specialise
 
 
@@ -33,8 +34,8 @@ def compile_recording(recording: Recording, example: tuple[ExampleTensor, ...], 
     recorded = first_passes(recording.graph, options)
     special = specialise(recorded, example)
     typed, stages = run_passes(special.graph, TYPED, options)
-    grouped = fuse(typed)
-    calls = {n: lower(n) for n in grouped.nodes if n.op.startswith("fusion::")}
+    grouped = through_blocks(fuse, typed)
+    calls = {n: lower(n) for n in grouped.walk() if n.op.startswith("fusion::")}
     outputs = tuple(
         TensorSpec(f"output{k}" if len(grouped.outputs) > 1 else "output", tensor_type(v))
         for k, v in enumerate(grouped.outputs)

@@ -16,6 +16,7 @@ from unmoor.passes import (
     dead_code,
     number_folding,
     sink_reshapes,
+    through_blocks,
 )
 
 Pass = Callable[[Graph], Graph]
@@ -47,7 +48,7 @@ def run_passes(graph: Graph, passes: Sequence[Pass], options: Options) -> tuple[
         name = transform.__name__
         if name in options.skip:
             continue
-        graph = transform(graph)
+        graph = through_blocks(transform, graph)
         if options.verify:
             verify_graph(graph, ops.TABLE)
         stages.append((name, graph))

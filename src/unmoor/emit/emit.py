@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from unmoor.dtypes import DType
+from unmoor.emit.flatten import Mark, Move, Step, flatten
 from unmoor.emit.memory import Lifetime, plan
 from unmoor.emit.registers import IntRegisters, symbol_places
 from unmoor.errors import Unsupported
@@ -38,14 +39,9 @@ class _Emission:
         self.graph, self.calls, self.signature = graph, calls, signature
         self.ints = IntRegisters(symbol_places([tensor_type(v).shape for v in graph.inputs]))
         self.roots: dict[Value, Value] = {}  # names of memory -> the value that owns it
-        self.steps: list[Node] = []
-        for node in graph.nodes:
-            if node.op == "prim::reshape":
-                self.roots[node.output] = self.root(node.inputs[0])
-            else:
-                self.steps.append(node)
-        self.storage = self._storage()
         self.constants = {c.value: k for k, c in enumerate(graph.constants)}
+        self.steps = flatten(graph.nodes, self.roots)
+        self.storage = self._storage()
         self.tensors: list[TensorRegister] = []
         self.register_of: dict[object, int] = {}
         self.kernels: dict[Kernel, int] = {}
@@ -59,6 +55,9 @@ class _Emission:
     def _storage(self) -> dict[Value, Dim]:
         """Elements that each value really takes: panels are padded."""
         sizes = {v: tensor_type(v).numel for v in self.graph.inputs}
+        for step in self.steps:
+            if isinstance(step, Move):
+                sizes[self.root(step.target)] = tensor_type(step.target).numel
         for call in self.calls.values():
             for value, size in zip(call.operands, call.sizes, strict=True):
                 if value is not None:
@@ -92,6 +91,19 @@ class _Emission:
         last: dict[object, int] = {}
         size: dict[object, Dim] = {}
         for k, node in enumerate(self.steps):
+            if isinstance(node, Move):
+                target = self.root(node.target)
+                if target not in self.register_of:
+                    first.setdefault(target, k)
+                    last[target] = k
+                    size[target] = self.storage[target] * tensor_type(target).dtype.size
+                if self.root(node.source) in first:
+                    last[self.root(node.source)] = k
+                continue
+            if isinstance(node, Mark):
+                if node.condition is not None and self.root(node.condition) in first:
+                    last[self.root(node.condition)] = k
+                continue
             call = self.calls.get(node)
             for number, value in enumerate(call.operands if call else ()):
                 assert call is not None
@@ -146,13 +158,33 @@ class _Emission:
             source=self._source(call.source),
         )
 
+    def _read(self, value: Value) -> int:
+        """The register of a value that is in memory, or a constant."""
+        register = self.register_of.get(self.root(value))
+        if register is None:
+            type_ = tensor_type(value)
+            register = self._operand(self.root(value), type_.dtype, type_.shape, type_.numel, {})
+        return register
+
+    def _move(self, move: Move, offsets: dict[object, int]) -> Instruction:
+        """What one block of a branch gives, into the memory that both blocks give it in."""
+        owner = self.root(move.target)
+        type_ = tensor_type(owner)
+        target = self._operand(owner, type_.dtype, type_.shape, self.storage[owner], offsets)
+        read = self.tensors[self._read(move.source)]
+        source = self._register(read.place, read.index, type_.dtype, type_.shape, type_.numel)
+        if read.place is Place.ARENA:  # each register of the arena is a memory of its own
+            source = self._read(move.source)
+        return Instruction(Opcode.COPY, tensors=(target, source), source=self._source(move.node.source))
+
+    def _raise(self, node: Node) -> Instruction:
+        text = str(node.args[0])
+        return Instruction(Opcode.RAISE, message=self._message(text, node.source), source=self._source(node.source))
+
     def _guard(self, node: Node) -> Instruction:
         condition, expected, text = node.args
         assert isinstance(condition, Value) and isinstance(text, str)
-        register = self.register_of.get(self.root(condition))
-        if register is None:  # a constant condition
-            type_ = tensor_type(condition)
-            register = self._operand(self.root(condition), type_.dtype, type_.shape, type_.numel, {})
+        register = self._read(condition)
         return Instruction(
             Opcode.GUARD,
             tensors=(register,),
@@ -175,15 +207,25 @@ class _Emission:
         source = self._register(place, index, type_.dtype, type_.shape, type_.numel)
         return Instruction(Opcode.COPY, tensors=(len(self.graph.inputs) + output, source))
 
+    def _instruction(self, step: Step, offsets: dict[object, int]) -> Instruction:
+        if isinstance(step, Move):
+            return self._move(step, offsets)
+        if isinstance(step, Mark):
+            if step.condition is None:
+                return Instruction(Opcode.JUMP, target=step.target)
+            tested, source = self._read(step.condition), self._source(step.node.source)
+            return Instruction(Opcode.JUMP_UNLESS, tensors=(tested,), target=step.target, source=source)
+        if step.op == "prim::raise":
+            return self._raise(step)
+        call = self.calls.get(step)
+        return self._call(step, call, offsets) if call else self._guard(step)
+
     def run(self) -> Emitted:
         """The emitted program."""
         self._source(Source())
         self._place_inputs_and_outputs()
         offsets = self._place_intermediates()
-        code = []
-        for node in self.steps:
-            call = self.calls.get(node)
-            code.append(self._call(node, call, offsets) if call else self._guard(node))
+        code = [self._instruction(step, offsets) for step in self.steps]
         code += [self._copy(output, value) for output, value in self.copies]
         code.append(Instruction(Opcode.RETURN))
         checks = tuple(

@@ -11,7 +11,9 @@ from dataclasses import replace
 from unmoor.fusion.grow import Group, grow
 from unmoor.fusion.nodes import Flow, is_inline
 from unmoor.fusion.operands import RESHAPE, prepare
-from unmoor.ir.graph import Arg, Block, Graph, Names, Node, Value, map_arg, names_of, values_of
+from unmoor.ir.graph import Arg, Block, Graph, Names, Node, Value, captured, map_arg, names_of, values_of
+
+ORDERED = ("prim::guard", "prim::If", "prim::raise")  # what refuses a call, or may: in the program's order
 
 
 def fuse(graph: Graph) -> Graph:
@@ -31,8 +33,8 @@ class _Assembly:
         for value in values_of(flow.graph.outputs):
             self._materialise(value)
         for node in flow.graph.nodes:
-            if node.op == "prim::guard":
-                for value in node.inputs:
+            if node.op in ORDERED:
+                for value in (*node.inputs, *captured(node)):
                     self._materialise(value)
 
     def graph(self) -> Graph:
@@ -40,21 +42,21 @@ class _Assembly:
         nodes: list[Node] = []
         placed: set[Value] = {*self.flow.graph.inputs, *(c.value for c in self.flow.graph.constants)}
         waiting = [self._node(g, *blocks[g]) for g in self.groups]
-        waiting += [n for n in self.flow.graph.nodes if n.op == "prim::guard" or self._is_name(n)]
+        waiting += [n for n in self.flow.graph.nodes if n.op in ORDERED or self._is_name(n)]
         while waiting:
             for node in waiting:
-                if node.op == "prim::guard" and any(
-                    n.op == "prim::guard" and self.flow.order[n] < self.flow.order[node] for n in waiting
+                if node.op in ORDERED and any(
+                    n.op in ORDERED and self.flow.order[n] < self.flow.order[node] for n in waiting
                 ):
                     continue
-                if all(v in placed for v in node.inputs):
+                if all(v in placed for v in (*node.inputs, *(captured(node) if node.op == "prim::If" else ()))):
                     nodes.append(node)
                     placed.update(node.outputs)
                     waiting.remove(node)
                     break
             else:
                 raise AssertionError(f"fusion made a cycle among {[n.op for n in waiting]}")
-        used = {v for n in nodes for v in n.inputs} | set(values_of(self.flow.graph.outputs))
+        used = {v for n in nodes for v in (*n.inputs, *captured(n))} | set(values_of(self.flow.graph.outputs))
         constants = tuple(c for c in self.flow.graph.constants if c.value in used)
         return replace(self.flow.graph, nodes=tuple(nodes), constants=constants)
 

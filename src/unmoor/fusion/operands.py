@@ -14,7 +14,7 @@ import numpy as np
 
 from unmoor.fusion.nodes import PACK, is_inline
 from unmoor.ir.dim import Call, Dim, const, sym
-from unmoor.ir.graph import Arg, Constant, Graph, Names, Node, Value, names_of, tensor_type, values_of
+from unmoor.ir.graph import Arg, Constant, Graph, Names, Node, Value, captured, names_of, tensor_type, values_of
 from unmoor.ir.types import TensorType
 from unmoor.ops import evaluate
 from unmoor.ops.access import Index, linear, through_view
@@ -181,8 +181,8 @@ def prepare(graph: Graph) -> tuple[Graph, frozenset[Value]]:
         else:
             if node.op == RESHAPE:
                 work.anchor_dividing_reshape(node)
-            if node.op.startswith("prim::guard"):
-                for value in node.inputs:
+            if node.op in ("prim::guard", "prim::If"):
+                for value in (*node.inputs, *captured(node)):
                     work.anchor(value)
             work.nodes.append(node)
     for value in values_of(graph.outputs):

@@ -22,8 +22,10 @@ Structural ops, outside the op table:
     prim::guard(cond, expected, message)        NotTraced(message) unless bool(cond) is expected
     prim::rank_guard(tensor, rank, message)     NotTraced unless the tensor has that rank; only recorded
     prim::dtype_guard(tensor, dtype, message)   NotTraced unless the tensor has that dtype; only recorded
-    prim::If(cond) / prim::Loop(trip, *carried) blocks; a block's results are the node's outputs
-    prim::raise(message)                        NotTraced(message), where a branch was never seen
+    prim::If(cond)                              two blocks without parameters, of which the first runs where cond holds,
+                                                else the second; its results are the node's outputs
+    prim::raise(message)                        NotTraced(message), where a branch was never seen: the last node of a
+                                                block, which then has no results
     fusion::<kind>(inputs...)                   a fusion group: one block whose nodes share one kernel
 
 In a grouped graph a `prim::reshape` outside the groups is another name for the same memory, `prim::pack` copies a
@@ -36,7 +38,7 @@ takes a 0-dim bool tensor. Guards that sizes decide are gone: each is proven, or
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Union
 
 import numpy as np
@@ -194,6 +196,37 @@ def map_arg(arg: Arg, mapping: Mapping[Value, Arg]) -> Arg:
     if isinstance(arg, tuple):
         return tuple(map_arg(a, mapping) for a in arg)
     return arg
+
+
+def map_node(node: Node, mapping: Mapping[Value, Arg]) -> Node:
+    """The node with values replaced in its arguments, and in its blocks where they are used."""
+    if not mapping:
+        return node
+    args = tuple(map_arg(a, mapping) for a in node.args)
+    blocks = tuple(
+        replace(
+            b, nodes=tuple(map_node(n, mapping) for n in b.nodes), results=tuple(map_arg(r, mapping) for r in b.results)
+        )
+        for b in node.blocks
+    )
+    return replace(node, args=args, blocks=blocks)
+
+
+def captured(node: Node) -> tuple[Value, ...]:
+    """The values from outside that a node's blocks use, each once, in the order of their first use."""
+    found: dict[Value, None] = {}
+    for block in node.blocks:
+        inside = set(block.params)
+        for inner in block.nodes:
+            found.update((v, None) for v in (*inner.inputs, *captured(inner)) if v not in inside)
+            inside.update(inner.outputs)
+        found.update((v, None) for v in values_of(block.results) if v not in inside)
+    return tuple(found)
+
+
+def raises(block: Block) -> bool:
+    """Whether a block ends in NotTraced, so that it has no results."""
+    return bool(block.nodes) and block.nodes[-1].op == "prim::raise"
 
 
 class Names:

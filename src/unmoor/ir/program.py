@@ -63,6 +63,11 @@ class Opcode(IntEnum):
     GUARD = 2  # t: a 0-dim bool; expected 0 or 1; message: refuses the call unless equal
     RAISE = 3  # message: refuses the call
     RETURN = 4
+    JUMP = 5  # target: goes on there; the end of a first block, with the second block up to the target
+    JUMP_UNLESS = 6  # t: a 0-dim bool; target: goes on there unless it is true; the block up to there runs where it is
+
+
+JUMPS = (Opcode.JUMP, Opcode.JUMP_UNLESS)
 
 
 @dataclass(frozen=True)
@@ -105,6 +110,7 @@ class Instruction:
     expected: int = 0
     message: int = 0
     source: int = 0  # index into the program's sources, for errors and profiles
+    target: int = 0  # the instruction that a jump goes on with, always a later one
 
 
 @dataclass(frozen=True)

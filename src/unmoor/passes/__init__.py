@@ -7,6 +7,7 @@ from unmoor.passes.constant_folding import constant_folding
 from unmoor.passes.dead_code import dead_code
 from unmoor.passes.number_folding import number_folding
 from unmoor.passes.sink_reshapes import sink_reshapes
+from unmoor.passes.through_blocks import through_blocks
 
 __all__ = [
     "algebra",
@@ -16,4 +17,5 @@ __all__ = [
     "dead_code",
     "number_folding",
     "sink_reshapes",
+    "through_blocks",
 ]

@@ -15,7 +15,7 @@ import numpy as np
 from unmoor.dtypes import BY_NUMPY
 from unmoor.errors import UnmoorError
 from unmoor.ir.dim import Dim, const
-from unmoor.ir.graph import Arg, Constant, Graph, Names, Node, Value, map_arg, names_of, values_of
+from unmoor.ir.graph import Arg, Constant, Graph, Names, Node, Value, map_arg, map_node, names_of, values_of
 from unmoor.ir.op import Effect, Kind
 from unmoor.ir.types import TENSOR, TensorType
 from unmoor.ops import TABLE, evaluate
@@ -38,7 +38,7 @@ class _Folding:
 
     def run(self) -> Graph:
         nodes = [n for n in self.graph.nodes if not self._folded(n)]
-        kept = tuple(replace(n, args=tuple(map_arg(a, self.mapping) for a in n.args)) for n in nodes)
+        kept = tuple(map_node(n, self.mapping) for n in nodes)
         outputs = tuple(map_arg(o, self.mapping) for o in self.graph.outputs)
         constants = (*self.graph.constants, *self.made)
         return replace(self.graph, nodes=kept, outputs=outputs, constants=constants)

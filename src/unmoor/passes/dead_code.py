@@ -1,35 +1,54 @@
 """Drops nodes and constants that nothing needs.
 
-Does: keeps what outputs and effects (guards) need. Leaves: inputs, all of them. Does not: look into blocks.
+Does: keeps what outputs and effects (guards) need. Leaves: inputs, all of them.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from unmoor.ir.graph import Graph, Node, Value, values_of, walk_nodes
+from unmoor.ir.graph import Block, Graph, Node, Value, captured, raises, values_of
 from unmoor.ir.op import Effect
 from unmoor.ops import TABLE
 
-EFFECTS = ("prim::guard", "prim::rank_guard", "prim::dtype_guard", "prim::raise", "prim::If", "prim::Loop")
+EFFECTS = ("prim::guard", "prim::rank_guard", "prim::dtype_guard", "prim::raise", "prim::Loop")
 
 
 def dead_code(graph: Graph) -> Graph:
     """The graph without what nothing needs."""
     needed: set[Value] = set(values_of(graph.outputs))
-    kept: list[Node] = []
-    for node in reversed(graph.nodes):
-        if has_effect(node) or any(v in needed for v in node.outputs):
-            kept.append(node)
-            needed.update(node.inputs)
-            for inner in walk_nodes(tuple(n for b in node.blocks for n in b.nodes)):
-                needed.update(inner.inputs)
+    nodes = _kept(graph.nodes, needed)
     constants = tuple(c for c in graph.constants if c.value in needed)
-    return replace(graph, nodes=tuple(reversed(kept)), constants=constants)
+    return replace(graph, nodes=nodes, constants=constants)
+
+
+def _kept(nodes: tuple[Node, ...], needed: set[Value]) -> tuple[Node, ...]:
+    """The nodes that effects or `needed` values ask for; adds to `needed` what they use."""
+    kept: list[Node] = []
+    for node in reversed(nodes):
+        if has_effect(node) or any(v in needed for v in node.outputs):
+            node = _used_outputs(node, needed)
+            kept.append(node)
+            needed.update((*node.inputs, *captured(node)))
+    return tuple(reversed(kept))
+
+
+def _used_outputs(node: Node, needed: set[Value]) -> Node:
+    """A branch with the outputs that are needed, and in its blocks only what makes them."""
+    if node.op != "prim::If":
+        return node
+    used = [k for k, v in enumerate(node.outputs) if v in needed]
+    blocks = []
+    for block in node.blocks:
+        results = () if raises(block) else tuple(block.results[k] for k in used)
+        blocks.append(Block((), _kept(block.nodes, set(values_of(results))), results))
+    return replace(node, outputs=tuple(node.outputs[k] for k in used), blocks=tuple(blocks))
 
 
 def has_effect(node: Node) -> bool:
     """Whether a node does more than make values."""
     if node.op in EFFECTS:
         return True
+    if node.op == "prim::If":
+        return any(has_effect(n) for b in node.blocks for n in b.nodes)
     return node.op in TABLE and TABLE[node.op].effects is not Effect.NONE

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from unmoor.ir.graph import Arg, Graph, Node, Value, map_arg
+from unmoor.ir.graph import Arg, Graph, Node, Value, map_arg, map_node
 
 Rewrite = Callable[[Node], "tuple[Arg, ...] | None"]
 
@@ -18,7 +18,7 @@ def rewrite_nodes(graph: Graph, rewrite: Rewrite) -> Graph:
     mapping: dict[Value, Arg] = {}
     nodes: list[Node] = []
     for node in graph.nodes:
-        seen = replace(node, args=tuple(map_arg(a, mapping) for a in node.args)) if mapping else node
+        seen = map_node(node, mapping)
         results = rewrite(seen)
         if results is None:
             nodes.append(seen)

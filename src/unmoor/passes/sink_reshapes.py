@@ -58,7 +58,7 @@ def _computed_reshape(node: Node, producer: dict[Value, Node], shape: tuple[Dim,
         source = producer.get(value)
         if source is not None and source.op == RESHAPE and tensor_type(value).shape == shape:
             inner = producer.get(source.inputs[0])
-            if inner is not None and TABLE[inner.op].kind in (Kind.CONTRACT, Kind.MAP):
+            if inner is not None and inner.op in TABLE and TABLE[inner.op].kind in (Kind.CONTRACT, Kind.MAP):
                 return source
     return None
 

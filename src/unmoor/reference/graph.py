@@ -83,6 +83,10 @@ def _run(nodes: tuple[Node, ...], env: dict[Value, Any], sizes: Mapping[str, int
             env.update(zip(block.params, args, strict=True))
             _run(block.nodes, env, sizes)
             results: tuple[Any, ...] = tuple(_resolve(r, env, sizes) for r in block.results)
+        elif node.op == "prim::If":
+            block = node.blocks[0 if bool(np.asarray(args[0]).item()) else 1]
+            _run(block.nodes, env, sizes)
+            results = tuple(_resolve(r, env, sizes) for r in block.results)
         elif node.op in TABLE:
             made = evaluate(node.op, args)
             results = made if isinstance(made, tuple) else (made,)
@@ -110,6 +114,8 @@ def _structural(node: Node, args: tuple[Any, ...]) -> tuple[Any, ...]:
             return (bool(np.asarray(args[0]).item()),)
         case "guard":
             _refuse_unless(bool(np.asarray(args[0]).item()) is bool(args[1]), node.source, args[2])
+        case "raise":
+            _refuse_unless(False, node.source, args[0])
         case "rank_guard":
             _refuse_unless(args[0].ndim == args[1], node.source, args[2])
         case "dtype_guard":

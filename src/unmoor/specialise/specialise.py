@@ -8,14 +8,14 @@ from typing import Any
 from unmoor.dtypes import BY_NUMPY, DType
 from unmoor.errors import NotTraced, SignatureError, UnmoorError, Unsupported
 from unmoor.ir.dim import Dim, const, sym
-from unmoor.ir.graph import Arg, Constant, Graph, Node, Source, Value, names_of, tensor_type
+from unmoor.ir.graph import Arg, Block, Constant, Graph, Node, Source, Value, names_of, raises, tensor_type
 from unmoor.ir.recording import ExampleTensor
 from unmoor.ir.signature import TensorSpec
 from unmoor.ir.types import TensorType
 from unmoor.ops import TABLE
 from unmoor.specialise.builder import TypedBuilder
 from unmoor.specialise.facts import ExampleFacts, Learnt
-from unmoor.specialise.numbers import arithmetic, compare, item, plain, truth
+from unmoor.specialise.numbers import arithmetic, as_tensor, compare, item, plain, truth
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +43,14 @@ def specialise(graph: Graph, example: tuple[ExampleTensor, ...]) -> Specialised:
         except Learnt as learnt:
             known = {name: d.substitute({learnt.symbol: learnt.value}) for name, d in known.items()}
             known[learnt.symbol] = learnt.value
+
+
+class _Refusal(NotTraced):
+    """A guard that sizes decide, and that refuses them."""
+
+    def __init__(self, source: Source, message: str) -> None:
+        super().__init__(f"{_at(source, ' ')}{message}")
+        self.source, self.message = source, message
 
 
 class _Walk:
@@ -77,15 +85,7 @@ class _Walk:
 
     def run(self) -> Specialised:
         """The whole graph, typed."""
-        for node in self.graph.nodes:
-            self.builder.source = node.source
-            try:
-                results = self._node(node)
-            except (Learnt, NotTraced):
-                raise
-            except UnmoorError as error:
-                raise type(error)(f"{_at(node.source)}{node.op}: {error}") from error
-            self.env.update(zip(node.outputs, results, strict=True))
+        self._nodes(self.graph.nodes)
         outputs = tuple(self._arg(o) for o in self.graph.outputs)
         relations = tuple(self.facts.relations)
         graph = Graph(
@@ -93,12 +93,96 @@ class _Walk:
         )
         return Specialised(graph, tuple(self.specs), self.symbols)
 
+    def _nodes(self, nodes: tuple[Node, ...]) -> None:
+        for node in nodes:
+            self.builder.source = node.source
+            try:
+                results = self._node(node)
+            except (Learnt, NotTraced):
+                raise
+            except UnmoorError as error:
+                if node.op == "prim::If":  # its text names a line already
+                    raise
+                raise type(error)(f"{_at(node.source)}{node.op}: {error}") from error
+            self.env.update(zip(node.outputs, results, strict=True))
+
+    # -- branches -----------------------------------------------------------------------------
+    def _branch(self, node: Node) -> tuple[Arg, ...]:
+        """prim::If: the block that sizes decide, or both where the condition is data."""
+        condition = self._arg(node.args[0])
+        if not isinstance(condition, Value):
+            block = node.blocks[0 if condition else 1]
+            self._nodes(block.nodes)
+            return tuple(self._arg(r) for r in block.results)
+        made = [self._block(b) for b in node.blocks]
+        reached = [b for b in made if not raises(b)]
+        if not reached:
+            last = made[0].nodes[-1]
+            raise _Refusal(last.source, str(last.args[0]))
+        self.builder.source = node.source
+        count = range(len(node.outputs))
+        alike = [self._alike([b.results[k] for b in reached]) for k in count]
+        made = [b if raises(b) else self._yielding(b, [b.results[k] for k in count if not alike[k]]) for b in made]
+        reached_results = zip(*(b.results for b in made if not raises(b)), strict=True)
+        differing = [node.outputs[k] for k in count if not alike[k]]
+        outputs = [self._output(v, results, node.source) for v, results in zip(differing, reached_results, strict=True)]
+        self.builder.nodes.append(Node("prim::If", (condition,), tuple(outputs), node.source, tuple(made)))
+        return tuple(plain(reached[0].results[k]) if alike[k] else outputs.pop(0) for k in count)
+
+    def _block(self, block: Block) -> Block:
+        """A block, typed. Where it refuses inputs like these, as eager PyTorch would, it raises when it is reached."""
+        before, self.builder.nodes = self.builder.nodes, []
+        try:
+            self._nodes(block.nodes)
+            results = tuple(self._arg(r) for r in block.results)
+        except _Refusal as refusal:
+            return Block((), (Node("prim::raise", (refusal.message,), (), refusal.source),), ())
+        except SignatureError as error:
+            message = f"a branch that takes no inputs of such sizes was reached: {error}"
+            return Block((), (Node("prim::raise", (message,), ()),), ())
+        finally:
+            made, self.builder.nodes = self.builder.nodes, before
+        return Block((), tuple(made), results)
+
+    def _alike(self, results: list[Arg]) -> bool:
+        """Whether all blocks that go on give the same: a literal, a size, or a value from before the branch."""
+        first = plain(results[0])
+        if isinstance(first, Value):
+            return len(results) > 1 and all(r is first for r in results)
+        return all(type(plain(r)) is type(first) and plain(r) == first for r in results)
+
+    def _yielding(self, block: Block, results: list[Arg]) -> Block:
+        """The block with its results as tensors."""
+        before, self.builder.nodes = self.builder.nodes, list(block.nodes)
+        made = tuple(as_tensor(self.builder, r) for r in results)
+        block = Block((), tuple(self.builder.nodes), made)
+        self.builder.nodes = before
+        return block
+
+    def _output(self, value: Value, results: tuple[Arg, ...], source: Source) -> Value:
+        """What a branch gives where its blocks give `results`: of one dtype and rank, with equal sizes."""
+        types = [self._type(r) for r in results]
+        first = types[0]
+        for other in types[1:]:
+            same = other.dtype is first.dtype and other.rank == first.rank
+            if not same or not all(self.facts.equal(a, b) for a, b in zip(first.shape, other.shape, strict=True)):
+                raise Unsupported(
+                    f"{_at(source)}the two sides of this branch give {first} and {other}: what follows needs one type; "
+                    "make them alike"
+                )
+        made = Value(self.builder.names.fresh(value.name), first)
+        if all(isinstance(r, Value) and r in self.builder.weak for r in results):
+            self.builder.weak.add(made)
+        return made
+
     def _arg(self, arg: Arg) -> Arg:
         if isinstance(arg, Value):
             return self.env[arg]
         return tuple(self._arg(a) for a in arg) if isinstance(arg, tuple) else arg
 
     def _node(self, node: Node) -> tuple[Arg, ...]:
+        if node.op == "prim::If":
+            return self._branch(node)
         args = tuple(self._arg(a) for a in node.args)
         self.builder.wanted = ""
         if node.op in TABLE:
@@ -127,6 +211,8 @@ class _Walk:
                 return (truth(b, args[0]),)
             case "guard":
                 self._guard(source, args)
+            case "raise":
+                self._refuse_unless(False, source, args[0])
             case "rank_guard":
                 self._refuse_unless(self._type(args[0]).rank == int(str(args[1])), source, args[2])
             case "dtype_guard":
@@ -145,7 +231,7 @@ class _Walk:
 
     def _refuse_unless(self, holds: bool, source: Source, message: Any) -> None:
         if not holds:
-            raise NotTraced(f"{_at(source, ' ')}{message}")
+            raise _Refusal(source, str(message))
 
     def _value(self, arg: Arg) -> Value:
         assert isinstance(arg, Value), f"{arg} is no tensor"

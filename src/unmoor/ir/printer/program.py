@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from unmoor.ir.graph import Source
 from unmoor.ir.kernel import Kernel
 from unmoor.ir.printer.graph import print_source
-from unmoor.ir.program import CheckOp, Formula, FormulaOp, Instruction, Opcode, Program
+from unmoor.ir.program import JUMPS, CheckOp, Formula, FormulaOp, Instruction, Opcode, Program
 
 INFIX = {
     FormulaOp.ADD: "+",
@@ -30,7 +30,10 @@ def print_program(program: Program, kernels: Sequence[Kernel]) -> str:
     for c in program.checks:
         message = json.dumps(program.messages[c.message].text)
         lines.append(f"  check r{c.left} {SIGNS[c.op]} r{c.right} else {message}")
-    lines += [f"  {_instruction(i, program, kernels)}" for i in program.code]
+    targets = {i.target for i in program.code if i.opcode in JUMPS}
+    for k, i in enumerate(program.code):
+        lines += [f"  @{k}:"] if k in targets else []
+        lines.append(f"  {_instruction(i, program, kernels)}")
     lines += [f"  arena r{program.arena} flops r{program.flops} traffic r{program.traffic}", "}"]
     return "\n".join(lines) + "\n"
 
@@ -56,6 +59,10 @@ def _instruction(i: Instruction, program: Program, kernels: Sequence[Kernel]) ->
         return f"copy {tensors}"
     if i.opcode is Opcode.GUARD:
         return f"guard {tensors} is {i.expected} else {json.dumps(program.messages[i.message].text)}{comment}"
+    if i.opcode is Opcode.JUMP:
+        return f"jump @{i.target}"
+    if i.opcode is Opcode.JUMP_UNLESS:
+        return f"jump_unless {tensors} @{i.target}{comment}"
     if i.opcode is Opcode.RAISE:
         return f"raise {json.dumps(program.messages[i.message].text)}{comment}"
     return "return"

@@ -4,6 +4,7 @@
 - Constants are C-contiguous, and have the type they say.
 - Every op is in the table, or structural (`prim::`, `fusion::`); an op has one argument per parameter of its schema.
 - In a typed graph the elementwise operands of a node that no promotion is left for have one dtype.
+- A branch has two blocks without parameters, with a result per output unless they end in `prim::raise`.
 - A fusion group has one block with a parameter per input and a result per output, of the same types.
 """
 
@@ -13,7 +14,7 @@ from collections.abc import Mapping
 
 from unmoor.dtypes import BY_NUMPY
 from unmoor.errors import VerifyError
-from unmoor.ir.graph import Block, Constant, Graph, Node, Value, values_of
+from unmoor.ir.graph import Block, Constant, Graph, Node, Value, raises, values_of
 from unmoor.ir.op import Kind, Op
 from unmoor.ir.printer.graph import print_arg, print_value
 from unmoor.ir.types import TensorType
@@ -62,6 +63,8 @@ class _Verifier:
             where = f"{node.op}({', '.join(map(print_arg, node.args))})"
             self._used(node.args, known, where)
             self._op(node, where)
+            if node.op == "prim::raise" and node is not nodes[-1]:
+                raise VerifyError(f"{where} is not the last node of its block")
             for block in node.blocks:
                 self._block(node, block, known)
             for value in node.outputs:
@@ -86,6 +89,10 @@ class _Verifier:
             self._define(param, inside)
         self._nodes(block.nodes, inside)
         self._used(block.results, inside, f"yield of {node.op}")
+        if node.op == "prim::If" and (block.params or len(node.blocks) != 2 or len(node.args) != 1):
+            raise VerifyError("prim::If needs one condition and two blocks without parameters")
+        if node.op == "prim::If" and len(block.results) != (0 if raises(block) else len(node.outputs)):
+            raise VerifyError(f"a block of prim::If gives {len(block.results)} results for {len(node.outputs)} outputs")
         if node.op.startswith("fusion::"):
             results = [r for r in block.results if isinstance(r, Value)]
             for mine, theirs in ((block.params, node.inputs), (results, node.outputs)):
