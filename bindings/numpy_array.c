@@ -1,4 +1,5 @@
-/* NumPy arrays in through the buffer protocol, and out through a cached numpy.empty: no NumPy header. */
+/* NumPy arrays in through the buffer protocol, and out through a cached numpy.empty: no NumPy header.
+   bfloat16, which NumPy has not, is uint16 words, which nothing else is. */
 #include <string.h>
 
 #include "native.h"
@@ -9,7 +10,7 @@ static PyObject *dtypes[UM_F64 + 1]; /* NULL where NumPy has none */
 
 int numpy_ready(void) {
   static const char *names[] = {NULL,    "bool",  "uint8",   "int8", "int16",   "int32",
-                                "int64", "float16", NULL, "float32", "float64"};
+                                "int64", "float16", "uint16", "float32", "float64"};
   if (empty != NULL) return 1;
   PyObject *numpy = PyImport_ImportModule("numpy");
   if (numpy == NULL) return 0;
@@ -34,6 +35,7 @@ static um_dtype dtype_of(const char *format, Py_ssize_t size) {
     case 'h': return UM_I16;
     case 'i': case 'l': case 'q': return size == 8 ? UM_I64 : size == 4 ? UM_I32 : 0;
     case 'e': return UM_F16;
+    case 'H': return UM_BF16; /* NumPy has no bfloat16: its words */
     case 'f': return UM_F32;
     case 'd': return UM_F64;
     default: return 0;

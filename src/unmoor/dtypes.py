@@ -21,7 +21,7 @@ class DType:
     """An element type. Instances are the module's constants and compare by identity.
 
     `name` is the IR's word, `torch_name` PyTorch's, `size` is in bytes, `code` is what the
-    archive stores and never changes its meaning. `computes` says whether kernels exist for it.
+    archive stores and never changes its meaning.
     """
 
     name: str
@@ -29,37 +29,46 @@ class DType:
     size: int
     category: Category
     code: int
-    computes: bool
 
     @property
     def numpy(self) -> np.dtype:
-        """The NumPy dtype of the same bytes (bfloat16 has none: its raw 16-bit words)."""
+        """The NumPy dtype of the same bytes. bfloat16 has none: its 16-bit words, uint16, which no other dtype uses."""
         return np.dtype("uint16" if self is bf16 else self.torch_name)
 
     @property
     def is_float(self) -> bool:
         return self.category is Category.FLOAT
 
+    @property
+    def compute(self) -> DType:
+        """In which it is computed with: i32 for smaller integers, f32 for half floats, itself for any other.
+
+        Results are converted back after each op, as eager PyTorch does on a CPU: integers wrap, floats are rounded to
+        nearest, ties to even.
+        """
+        return _COMPUTE.get(self, self)
+
     def __repr__(self) -> str:
         return self.name
 
 
-bool_ = DType("bool", "bool", 1, Category.BOOL, 1, True)
-u8 = DType("u8", "uint8", 1, Category.INT, 2, False)
-i8 = DType("i8", "int8", 1, Category.INT, 3, False)
-i16 = DType("i16", "int16", 2, Category.INT, 4, False)
-i32 = DType("i32", "int32", 4, Category.INT, 5, True)
-i64 = DType("i64", "int64", 8, Category.INT, 6, True)
-f16 = DType("f16", "float16", 2, Category.FLOAT, 7, False)
-bf16 = DType("bf16", "bfloat16", 2, Category.FLOAT, 8, False)
-f32 = DType("f32", "float32", 4, Category.FLOAT, 9, True)
-f64 = DType("f64", "float64", 8, Category.FLOAT, 10, True)
+bool_ = DType("bool", "bool", 1, Category.BOOL, 1)
+u8 = DType("u8", "uint8", 1, Category.INT, 2)
+i8 = DType("i8", "int8", 1, Category.INT, 3)
+i16 = DType("i16", "int16", 2, Category.INT, 4)
+i32 = DType("i32", "int32", 4, Category.INT, 5)
+i64 = DType("i64", "int64", 8, Category.INT, 6)
+f16 = DType("f16", "float16", 2, Category.FLOAT, 7)
+bf16 = DType("bf16", "bfloat16", 2, Category.FLOAT, 8)
+f32 = DType("f32", "float32", 4, Category.FLOAT, 9)
+f64 = DType("f64", "float64", 8, Category.FLOAT, 10)
 
 ALL = (bool_, u8, i8, i16, i32, i64, f16, bf16, f32, f64)
+_COMPUTE = {u8: i32, i8: i32, i16: i32, f16: f32, bf16: f32}
 BY_NAME = {d.name: d for d in ALL}
 BY_TORCH_NAME = {d.torch_name: d for d in ALL}
 BY_CODE = {d.code: d for d in ALL}
-BY_NUMPY = {d.numpy: d for d in ALL if d is not bf16}
+BY_NUMPY = {d.numpy: d for d in ALL}
 
 DEFAULT_FLOAT = f32  # torch.get_default_dtype(): capture refuses a trace under another one
 
@@ -95,3 +104,21 @@ def result_type(operands: list[tuple[DType, int]]) -> DType:
     if best is None:
         raise ValueError("result_type needs at least one operand")
     return best
+
+
+def bf16_values(words: np.ndarray) -> np.ndarray:
+    """The numbers that bfloat16 words stand for, as float32: they are its upper halves."""
+    return (np.asarray(words, np.uint32) << np.uint32(16)).view(np.float32)
+
+
+def bf16_words(numbers: np.ndarray) -> np.ndarray:
+    """Numbers as bfloat16 words, rounded to nearest from float32, ties to even; NaN becomes the quiet one."""
+    single = np.asarray(numbers, np.float32)
+    bits = single.view(np.uint32).astype(np.uint64)
+    rounded = (bits + 0x7FFF + ((bits >> np.uint64(16)) & np.uint64(1))) >> np.uint64(16)
+    return np.asarray(np.where(np.isnan(single), 0x7FC0, rounded)).astype(np.uint16)
+
+
+def numbers_of(array: np.ndarray) -> np.ndarray:
+    """An array for people and for arithmetic: bfloat16 words as float32, anything else as it is."""
+    return bf16_values(array) if array.dtype == bf16.numpy else array

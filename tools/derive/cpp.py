@@ -128,14 +128,13 @@ def codes_include() -> str:
     def of(e: type[IntEnum]) -> dict[str, int]:
         return {m.name: m.value for m in e}
 
-    dtype_rows = "\n".join(f'  {{{d.code}, {d.size}, {str(d.computes).lower()}, "{d.name}"}},' for d in dtypes.ALL)
+    dtype_rows = "\n".join(f'  {{{d.code}, {d.size}, "{d.name}"}},' for d in dtypes.ALL)
     target_rows = "\n".join(f'  {{{t.code}, {t.rank}, "{t.name}"}},' for t in target.ALL)
     parts = [
         f"""\
 struct DtypeInfo {{
   uint32_t code;
   uint32_t size;
-  bool computes;
   const char* name;
 }};
 // By code, from 1 on.

@@ -176,7 +176,7 @@ class Recorder:
             return tuple(self.argument(v) for v in value)
         if isinstance(value, torch.dtype):
             dtype = BY_TORCH_NAME.get(str(value).removeprefix("torch."))
-            if dtype is None or not dtype.computes:
+            if dtype is None:
                 raise self.refusal(f"the dtype {value} is not supported", "use float32, float64, int64, int32 or bool")
             return dtype
         if value is None or isinstance(value, (bool, int, float, str, DType)):

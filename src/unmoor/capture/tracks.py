@@ -127,14 +127,14 @@ class Tracks:
         elif kind == "outside":
             self.tape.assume(Froze.OUTSIDE, f"{origin}, a tensor from outside, is kept as it was")
         with torch.no_grad():
-            data = np.asarray(tensor.detach().cpu().contiguous().numpy())
+            data = _elements(tensor)
         return self.add(tensor, self.tape.constant(data, name, origin), kind, origin, fixed=True)
 
     def check_dtype(self, tensor: torch.Tensor, where: Source) -> None:
         """Unsupported unless the tensor is dense, on the processor, and of a dtype that is computed with."""
         name = str(tensor.dtype).removeprefix("torch.")
         dtype = BY_TORCH_NAME.get(name)
-        if dtype is None or not dtype.computes:
+        if dtype is None:
             raise refuse(
                 where,
                 f"a tensor of dtype {name} is not supported",
@@ -253,3 +253,9 @@ def literal_name(source: Source) -> str:
     """The variable that a line like `a = torch.tensor(7)` assigns to; "" for other lines."""
     left, equals, right = source.text.partition("=")
     return left.strip() if equals and left.strip().isidentifier() and right.strip().startswith("torch.") else ""
+
+
+def _elements(tensor: torch.Tensor) -> np.ndarray:
+    """A tensor's elements as NumPy has them: bfloat16 as its 16-bit words."""
+    plain = tensor.detach().cpu().contiguous()
+    return np.asarray((plain.view(torch.uint16) if plain.dtype is torch.bfloat16 else plain).numpy())

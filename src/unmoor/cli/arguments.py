@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from unmoor.dtypes import BY_NAME
+from unmoor.dtypes import BY_NAME, DType
+from unmoor.ops.family import in_dtype
 
 
 class UsageError(Exception):
@@ -22,7 +23,7 @@ class Input(NamedTuple):
     """An input of a method, from a signature's text."""
 
     name: str
-    dtype: np.dtype[Any]
+    dtype: DType
     rank: int
 
 
@@ -62,7 +63,7 @@ def inputs_of(signature: str) -> tuple[Input, ...]:
     """The inputs that a signature's text, `(x: f32[s0, 3], b: i64[]) -> (...)`, names."""
     inside = signature[1 : signature.index(") -> (")]
     found = re.findall(r"(?:^|\], )(.*?): (\w+)\[(.*?)(?=\](?:, |$))", inside)
-    return tuple(Input(n, BY_NAME[d].numpy, shape.count(",") + 1 if shape else 0) for n, d, shape in found)
+    return tuple(Input(n, BY_NAME[d], shape.count(",") + 1 if shape else 0) for n, d, shape in found)
 
 
 def read_tensors(words: Sequence[str], signatures: Sequence[str]) -> list[np.ndarray]:
@@ -125,6 +126,6 @@ def _as_array(value: Any, wanted: Input, signatures: Sequence[str]) -> np.ndarra
 
 
 def _converted(value: Any, plain: np.ndarray, wanted: Input) -> np.ndarray:
-    if wanted.dtype.kind in "biu" and plain.dtype.kind == "f":
-        raise UsageError(f"{wanted.name} takes {wanted.dtype} numbers, and {value} has a fraction")
-    return plain.astype(wanted.dtype)
+    if not wanted.dtype.is_float and plain.dtype.kind == "f":
+        raise UsageError(f"{wanted.name} takes {wanted.dtype.torch_name} numbers, and {value} has a fraction")
+    return in_dtype(plain, wanted.dtype)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from unmoor.cli.arguments import UsageError, add_model, add_tensors, read_tensors, trust_of
-from unmoor.dtypes import BY_NUMPY
+from unmoor.dtypes import BY_NUMPY, numbers_of
 from unmoor.jit.load import load
 from unmoor.runtime.structures import rebuild
 
@@ -49,8 +49,9 @@ def named(value: Any, name: str) -> Iterator[tuple[str, Any]]:
 def _text(value: Any) -> str:
     if not isinstance(value, np.ndarray):
         return repr(value)
+    digits = {2: 5, 4: 9}.get(value.itemsize, 17)
+    value = numbers_of(value)
     if value.dtype.kind == "f":
-        digits = 9 if value.itemsize == 4 else 17
         return np.array2string(value, separator=", ", formatter={"float_kind": lambda v: f"{v:.{digits}g}"})
     return np.array2string(value, separator=", ")
 

@@ -10,16 +10,19 @@ import numpy as np
 
 from unmoor import archive, ops, runtime
 from unmoor.cli.arguments import trust_of
+from unmoor.dtypes import numbers_of
 from unmoor.errors import NotTraced
 from unmoor.ir.graph import Graph
 from unmoor.ir.parser import parse_graph
 from unmoor.ir.program import Image, Method, Program
 from unmoor.ir.verify import verify_graph, verify_kernel
 from unmoor.jit.recompile import compiling_target, made_again
+from unmoor.ops.family import in_dtype
 from unmoor.reference import run_graph
 
 SIZES = (2, 3, 1, 5)  # tried for the symbols of a signature, in every combination, until the relations hold
 TOLERANCE = 1e-3  # of the largest result: a wrong program is off by far more, and rounding by far less
+HALF_TOLERANCE = 3e-2  # the same of half floats, which are rounded after each op
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -71,7 +74,7 @@ def _results(method: runtime.Method, program: Program, graph: Graph, whose: str)
     for spec in signature.inputs:
         shape = [d.evaluate(sizes) for d in spec.type.shape]
         random = rng.standard_normal(shape) if spec.type.dtype.is_float else rng.integers(0, 2, shape)
-        inputs.append(random.astype(spec.type.dtype.numpy))
+        inputs.append(in_dtype(random, spec.type.dtype))
     status, got = method.run(*inputs)
     try:
         want = run_graph(graph, inputs)
@@ -107,10 +110,12 @@ def _arrays(value: object) -> list[np.ndarray]:
 
 
 def _close(got: np.ndarray, want: object) -> bool:
-    expected = np.asarray(want)
+    expected = numbers_of(np.asarray(want))
+    allowed = HALF_TOLERANCE if got.itemsize == 2 else TOLERANCE
+    got = numbers_of(got)
     if got.shape != expected.shape:
         return False
     if got.dtype.kind != "f":
         return bool(np.array_equal(got, expected))
     largest = np.nanmax(np.abs(expected), initial=1.0, where=np.isfinite(expected))
-    return bool(np.allclose(got, expected, rtol=0, atol=TOLERANCE * largest, equal_nan=True))
+    return bool(np.allclose(got, expected, rtol=0, atol=allowed * largest, equal_nan=True))

@@ -2,7 +2,8 @@
 
 A `Val` is an operand with its LLVM type. One lane is a scalar type (`float`), more are a vector (`<8 x float>`);
 nothing else depends on the length. Booleans are `i1` (or vectors of it) while they are computed with and one byte,
-0 or 1, in memory: `load_elements` and `store_elements` convert.
+0 or 1, in memory; small integers are `i32` and half floats `float` in registers, where they hold numbers of their
+dtype: `load_elements` and `store_elements` convert.
 
 Float `add`, `sub` and `mul` carry the `contract` flag, so that LLVM may fuse them; inside `exact()` they do not,
 and no other fast-math flag is ever written.
@@ -16,11 +17,12 @@ from contextlib import contextmanager
 from functools import cache
 from typing import NamedTuple, Union
 
-from unmoor.dtypes import DType, bool_, f32, f64, i32, i64
+from unmoor.dtypes import ALL, DType, bf16, bool_, f16, f32, f64, i32, i64, u8
 
 PTR = "ptr"
-COMPUTE = {bool_: "i1", i32: "i32", i64: "i64", f32: "float", f64: "double"}  # of one element in a register
-MEMORY = {**COMPUTE, bool_: "i8"}  # of one element in a buffer
+_REGISTER = {bool_: "i1", i32: "i32", i64: "i64", f32: "float", f64: "double"}
+COMPUTE = {d: _REGISTER[d.compute] for d in ALL}  # of one element in a register
+MEMORY = {d: COMPUTE[d] if d in (f32, f64) else f"i{8 * d.size}" for d in ALL}  # of one element in a buffer
 BITS = {
     "i1": 1,
     "i8": 8,
@@ -29,6 +31,7 @@ BITS = {
     "i64": 64,
     "i128": 128,
     "i192": 192,
+    "half": 16,
     "float": 32,
     "double": 64,
     "ptr": 64,
@@ -383,8 +386,7 @@ class Builder:
     def load_elements(self, pointer: Val, dtype: DType, lanes: int, mask: Val | None = None) -> Val:
         """Elements of a buffer in the form that is computed with."""
         type_ = vec(MEMORY[dtype], lanes)
-        x = self.masked_load(pointer, type_, mask) if mask else self.load(pointer, type_)
-        return self.icmp("ne", x, 0) if dtype is bool_ else x
+        return self._in_register(self.masked_load(pointer, type_, mask) if mask else self.load(pointer, type_), dtype)
 
     def gather_elements(self, pointer: Val, places: Val, dtype: DType) -> Val:
         """One element per lane, each at a place of its own, counted in elements behind `pointer`."""
@@ -393,16 +395,35 @@ class Builder:
         type_ = vec(elem, lanes)
         args = [addresses, const("i32", _align(type_)), const(vec("i1", lanes), 1), Val("zeroinitializer", type_)]
         name = f"llvm.masked.gather.{mangled(type_)}.v{lanes}p0"
-        x = self.call(name, type_, args, intrinsic=True)
-        return self.icmp("ne", x, 0) if dtype is bool_ else x
+        return self._in_register(self.call(name, type_, args, intrinsic=True), dtype)
 
     def store_elements(self, x: Val, pointer: Val, dtype: DType, mask: Val | None = None) -> None:
         """Elements into a buffer; a bool becomes a byte of 0 or 1."""
-        x = self.convert("zext", x, "i8") if dtype is bool_ else x
+        x = self._in_memory(x, dtype)
         if mask:
             self.masked_store(x, pointer, mask)
         else:
             self.store(x, pointer)
+
+    def _in_register(self, x: Val, dtype: DType) -> Val:
+        """Elements as a buffer holds them, in the form that is computed with."""
+        if dtype is bool_:
+            return self.icmp("ne", x, 0)
+        if dtype is f16:
+            return self.convert("fpext", self.bitcast(x, with_element(x.type, "half")), "float")
+        if dtype is bf16:
+            return self.as_float(self.shl(self.convert("zext", x, "i32"), 16))
+        return x if dtype.compute is dtype else self.convert("zext" if dtype is u8 else "sext", x, "i32")
+
+    def _in_memory(self, x: Val, dtype: DType) -> Val:
+        """Elements that are computed with, as a buffer holds them."""
+        if dtype is bool_:
+            return self.convert("zext", x, "i8")
+        if dtype is f16:
+            return self.bitcast(self.convert("fptrunc", x, "half"), with_element(x.type, "i16"))
+        if dtype is bf16:
+            return self.convert("trunc", self.lshr(self.as_int(x), 16), "i16")
+        return x if dtype.compute is dtype else self.convert("trunc", x, MEMORY[dtype])
 
     # -- calls --------------------------------------------------------------------------------
     def call(self, name: str, result: str, args: Sequence[Val], *, intrinsic: bool = False) -> Val:

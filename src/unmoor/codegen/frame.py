@@ -8,9 +8,11 @@ from dataclasses import dataclass
 
 from unmoor.codegen import math
 from unmoor.codegen.builder import COMPUTE, MEMORY, Builder, Val, const, const_lanes, lanes_of
+from unmoor.dtypes import bool_, numbers_of
 from unmoor.ir.dim import Call, Dim
 from unmoor.ir.kernel import PANEL_WIDTH, Kernel, Panels
 from unmoor.ir.scalar import Apply, Expr, IndexValue, Load, Number, Ref
+from unmoor.ops.family import in_dtype
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ class Frame:
     def expr(self, e: Expr) -> Val:
         """The value of an expression: one lane where it is the same in all, else a vector."""
         if isinstance(e, Number):
-            return const(COMPUTE[e.dtype], e.value)
+            return const(COMPUTE[e.dtype], numbers_of(in_dtype(e.value, e.dtype)).item())
         if isinstance(e, Ref):
             if e.name not in self.values:
                 self.values[e.name] = self.expr(self.late[e.name])
@@ -250,6 +252,6 @@ class Frame:
 
 
 def lane_count(kernel: Kernel, vector_bytes: int) -> int:
-    """Lanes for a kernel: as many of its narrowest computed numbers as fill a register (bools ride along)."""
-    sizes = [x.dtype.size for x in kernel.buffers if x.dtype.size > 1]
+    """Lanes for a kernel: as many of its narrowest numbers, in registers, as fill one (bools ride along)."""
+    sizes = [x.dtype.compute.size for x in kernel.buffers if x.dtype is not bool_]
     return vector_bytes // min(sizes, default=4)

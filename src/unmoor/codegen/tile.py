@@ -49,7 +49,7 @@ class _Contraction:
         (self.columns,) = (s for s in rows.body if isinstance(s, Loop))
         (self.contract,) = (s for s in self.columns.body if isinstance(s, Contract))
         (self.k,) = self.contract.axes
-        self.dtype = self.contract.left.dtype
+        self.dtype, self.right = self.contract.left.dtype, self.contract.right.dtype
         self.vector = vec(COMPUTE[self.dtype], lanes)
         self.panels = f.layout[self.contract.right.buffer].panels
         self.tile_rows = (8, 4, 2, 1) if lanes * self.dtype.size == 64 else (4, 2, 1)
@@ -136,7 +136,7 @@ class _Contraction:
             with self.f.at(**{self.rows.var: self.b.add(row, r) if r else row, k: const("i64", 0)}):
                 starts.append(self.f.address(left.buffer, left.index))
         step = self.f.size(_step(left.index, k))
-        pointer = self.b.offset(self.f.buffers[self.contract.right.buffer], MEMORY[self.dtype], block.place)
+        pointer = self.b.offset(self.f.buffers[self.contract.right.buffer], MEMORY[self.right], block.place)
         masks = [self._mask(block, v) for v in range(block.vectors)]
         acc = [const(self.vector, 0)] * (rows * block.vectors)
         acc = self._along_k(acc, starts, step, pointer, block, masks)
@@ -159,9 +159,9 @@ class _Contraction:
             at = self.b.op("mul nsw", k, block.step)
             right = []
             for v in range(block.vectors):
-                place = self.b.offset(pointer, MEMORY[self.dtype], self.b.add(at, v * self.lanes) if v else at)
+                place = self.b.offset(pointer, MEMORY[self.right], self.b.add(at, v * self.lanes) if v else at)
                 mask = masks[v] if self.panels is None else None
-                right.append(self.b.load_elements(place, self.dtype, self.lanes, mask))
+                right.append(self.b.load_elements(place, self.right, self.lanes, mask))
             along = k if step.text == "1" else self.b.op("mul nsw", k, step)
             out = []
             for r, start in enumerate(starts):

@@ -8,6 +8,7 @@ kernels of their own.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -83,11 +84,15 @@ class _Preparation:
         return value
 
     def constant_for_panels(self, value: Value) -> Value | None:
-        """A constant, seen through views, as a constant of its own that `emit` will store in panels."""
+        """A constant, seen through views, as a constant of its own that `emit` will store in panels.
+
+        Half floats stay half floats: the contraction widens what it reads.
+        """
         chain: list[Node] = []
         base = value
-        while (node := self.producer.get(base)) is not None and is_inline(node) and node.inputs:
-            chain.insert(0, node)
+        while (node := self.producer.get(base)) is not None and node.inputs and (is_inline(node) or _widens(node)):
+            if is_inline(node):
+                chain.insert(0, node)
             (base,) = node.inputs
         constant = self.constants.get(base)
         if constant is None or any(isinstance(x, Dim) and not x.is_const for n in chain for x in _flat(n.args[1:])):
@@ -101,7 +106,8 @@ class _Preparation:
             swap = (*range(rank - 2), rank - 1, rank - 2)
             swapped = len(chain) == 1 and chain[0].op == "prim::permute" and _plain(chain[0].args[1]) == swap
             shows = constant if swapped or not chain else None
-            made = Value(self.names.fresh(f"{base.name}.panels"), tensor_type(value))
+            type_ = TensorType(tensor_type(base).dtype, tensor_type(value).shape)
+            made = Value(self.names.fresh(f"{base.name}.panels"), type_)
             self.added[key] = Constant(
                 made, data if shows else np.ascontiguousarray(data), constant.origin, shows, swapped
             )
@@ -161,6 +167,14 @@ class _Preparation:
             self.anchor(value)
 
 
+def _widens(node: Node) -> bool:
+    """Whether a node casts half floats to what they are computed with."""
+    if node.op != "prim::cast":
+        return False
+    dtype = tensor_type(node.inputs[0]).dtype
+    return dtype.is_float and dtype is not dtype.compute and node.args[1] is dtype.compute
+
+
 def _plain(arg: Arg) -> object:
     """An argument with constant Dims as ints."""
     if isinstance(arg, tuple):
@@ -188,4 +202,15 @@ def prepare(graph: Graph) -> tuple[Graph, frozenset[Value]]:
     for value in values_of(graph.outputs):
         work.anchor(value)
     constants = graph.constants + tuple(work.added.values())
-    return replace(graph, constants=constants, nodes=tuple(work.nodes)), frozenset(work.anchors)
+    nodes = _needed(work.nodes, set(values_of(graph.outputs)))
+    return replace(graph, constants=constants, nodes=nodes), frozenset(work.anchors)
+
+
+def _needed(nodes: Sequence[Node], used: set[Value]) -> tuple[Node, ...]:
+    """The nodes without widening casts, and views of them, that packed weights have made needless."""
+    kept = []
+    for node in reversed(nodes):
+        if not used.isdisjoint(node.outputs) or not (is_inline(node) or _widens(node)):
+            kept.append(node)
+            used.update(node.inputs)
+    return tuple(reversed(kept))

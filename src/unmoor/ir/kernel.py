@@ -144,7 +144,9 @@ class Fold:
 
 @dataclass(frozen=True)
 class Contract:
-    """The sum over all `axes` of left * right, both floats of one dtype, into `name`: a Fold that is tiled.
+    """The sum over all `axes` of left * right, floats of one dtype, into `name`: a Fold that is tiled.
+
+    `right` may be stored as half floats, which are widened to `left`'s f32.
 
     It stands in a loop over the columns, which is in a loop over the rows: `left` depends on the row and the
     axes, `right` on the column and the axes, both perhaps on loops further out.

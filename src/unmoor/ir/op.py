@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol
 
+from unmoor.dtypes import DType, bf16, f16
 from unmoor.ir.dim import Dim, DimLike
 from unmoor.ir.types import TensorType
 
@@ -89,16 +90,30 @@ class Builder(Protocol):
         """Append a guard on a 0-dim bool tensor: NotTraced(message) unless it is as expected."""
 
 
+ULP = {f16: 2.0**-10, bf16: 2.0**-7}  # relative distance of neighbours, at most
+TINY = {f16: 2.0**-24, bf16: 2.0**-133}  # the smallest positive number
+
+
 @dataclass(frozen=True)
 class Tolerance:
     """How far a result may be from eager PyTorch's, and why it may differ at all.
 
-    |got - want| <= atol + rtol * |want|, per dtype name; "" is any dtype not named. 0 means bit-equal.
+    |got - want| <= atol + rtol * |want|, per dtype name. 0 means bit-equal. Half floats that are not named are computed
+    with in f32 and rounded once: where a result in f32 may differ at all, its rounding may fall to the neighbour, one
+    ulp away.
     """
 
     rtol: dict[str, float] = field(default_factory=dict)
     atol: dict[str, float] = field(default_factory=dict)
     reason: str = ""
+
+    def of(self, dtype: DType) -> tuple[float, float]:
+        """rtol and atol of a dtype."""
+        name = dtype.name if dtype.name in self.rtol else dtype.compute.name
+        rtol, atol = self.rtol.get(name, 0.0), self.atol.get(name, 0.0)
+        if name == dtype.name or not dtype.is_float or not (rtol or atol):
+            return rtol, atol
+        return max(rtol, ULP[dtype]), max(atol, TINY[dtype])
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 
 from unmoor import ops
-from unmoor.dtypes import BY_NUMPY, DType
+from unmoor.dtypes import BY_NUMPY, DType, numbers_of
 from unmoor.errors import Unsupported
 from unmoor.ir.graph import Arg, Constant, Graph, Node, Value
 from unmoor.ir.op import Schema
@@ -61,7 +61,7 @@ class _Writer:
         name = self.name(constant.value)
         if is_large(constant):
             return f"{name} = weights[{constant.value.name!r}]"
-        elements = re.sub(r"\b(nan|inf)\b", r'float("\1")', repr(constant.data.tolist()))
+        elements = re.sub(r"\b(nan|inf)\b", r'float("\1")', repr(numbers_of(constant.data).tolist()))
         dtype = self.arg(BY_NUMPY[constant.data.dtype])
         shaped = "" if constant.data.size else f".reshape({constant.data.shape})"  # no list says (0, 3)
         return f"{name} = torch.tensor({elements}, dtype={dtype}){shaped}"

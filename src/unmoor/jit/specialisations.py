@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from unmoor import archive, codegen, runtime
 from unmoor.compiler import Compiled, Entry, Linker, compile_recording
-from unmoor.dtypes import BY_TORCH_NAME
+from unmoor.dtypes import BY_NUMPY, BY_TORCH_NAME
 from unmoor.errors import SignatureError, Unsupported
 from unmoor.ir.program import Image
 from unmoor.ir.recording import ExampleTensor, Recording
@@ -100,7 +102,8 @@ def _described(name: str, tensor: Any) -> ExampleTensor:
     if not hasattr(tensor, "dtype") or not hasattr(tensor, "shape"):
         raise SignatureError(f"{name} is a {type(tensor).__name__}; the program takes a tensor there")
     dtype_name = str(tensor.dtype).removeprefix("torch.")
-    dtype = BY_TORCH_NAME.get(dtype_name)
-    if dtype is None or not dtype.computes:
+    of_array = isinstance(tensor, np.ndarray | np.generic)
+    dtype = BY_NUMPY.get(tensor.dtype) if of_array else BY_TORCH_NAME.get(dtype_name)
+    if dtype is None:
         raise Unsupported(f"{name} has dtype {dtype_name}, in which Unmoor does not compute yet")
     return ExampleTensor(name, dtype, tuple(int(n) for n in tensor.shape))

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from unmoor.dtypes import bool_, f32, f64, i32, i64
+from unmoor.dtypes import ALL, bool_
 from unmoor.ir.op import Kind, Op, Sample
 from unmoor.ir.scalar import Expr, Number, apply, cast, select
 from unmoor.ir.types import TensorType
 from unmoor.ops.elementwise import BINARY, UNARY, both, tensors
-from unmoor.ops.family import EVERY, EXACT, FLOATS, broadcast, compute_dtype, in_dtype, pointwise, type_of_operand
+from unmoor.ops.family import EVERY, EXACT, FLOATS, INTS, broadcast, compute_dtype, in_dtype, pointwise, type_of_operand
 from unmoor.ops.samples import Ints, Rand
 from unmoor.ops.schema import parse_schema
 
@@ -49,7 +49,7 @@ def _bitwise(name: str, fn: str, reference: Any) -> Op:
         "Tensor Scalar",
         lambda a, b: apply(fn, a, b),
         reference,
-        dtypes=("i64", "i32", "bool"),
+        dtypes=(*INTS, "bool"),
         samples=both,
     )
 
@@ -88,10 +88,11 @@ CAST = Op(
     lambda facts, x, dtype: TensorType(dtype, x.shape),
     in_dtype,
     (),
-    lambda d: [Sample((Ints(3, 5), t)) for t in (bool_, f32, f64, i32, i64)],
+    lambda d: [Sample((Ints(3, 5, low=0 if d == "u8" else -5), t)) for t in ALL],
     EXACT,
     lower=lambda x, dtype: cast(x, dtype),
     promote="none",
+    dtypes=EVERY,
     doc="The tensor converted to another element type.",
 )
 
@@ -133,9 +134,7 @@ COMPARISON: list[Op] = [
     _bitwise("and", "and", np.bitwise_and),
     _bitwise("or", "or", np.bitwise_or),
     _bitwise("xor", "xor", np.bitwise_xor),
-    pointwise(
-        "aten::bitwise_not", UNARY, "default", lambda x: apply("not", x), np.invert, dtypes=("i64", "i32", "bool")
-    ),
+    pointwise("aten::bitwise_not", UNARY, "default", lambda x: apply("not", x), np.invert, dtypes=(*INTS, "bool")),
     pointwise(
         "aten::isnan",
         UNARY,

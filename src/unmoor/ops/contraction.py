@@ -11,7 +11,7 @@ from unmoor.errors import SignatureError
 from unmoor.ir.dim import const, product
 from unmoor.ir.op import Builder, Facts, Kind, Op, Sample, Tolerance
 from unmoor.ir.types import TensorType
-from unmoor.ops.family import EXACT, FLOATS, broadcast, composite
+from unmoor.ops.family import EXACT, broadcast, composite
 from unmoor.ops.samples import Rand
 from unmoor.ops.schema import parse_schema
 from unmoor.ops.view import expand, transpose
@@ -34,7 +34,7 @@ def _core(name: str) -> Op:
         lambda d: [Sample((Rand(3, 4), Rand(4, 5))), Sample((Rand(2, 3, 4), Rand(2, 4, 5)))],
         SUMS,
         lower=True,
-        dtypes=FLOATS,
+        dtypes=("f32", "f64"),
     )
 
 
@@ -48,7 +48,7 @@ PACK = Op(
     lambda d: [Sample((Rand(3, 4),))],
     EXACT,
     lower=True,
-    dtypes=FLOATS,
+    dtypes=("f32", "f64"),
     doc="A matrix copied into the panel layout that `prim::matmul_panels` reads; its elements are the same.",
 )
 

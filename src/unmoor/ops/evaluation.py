@@ -1,4 +1,8 @@
-"""Evaluates one op on NumPy arrays: PyTorch's promotion first, then the op's reference."""
+"""Evaluates one op on NumPy arrays: PyTorch's promotion first, then the op's reference.
+
+Small integers and half floats are stored, not computed with: as in eager PyTorch's own kernels, an op works in
+`DType.compute` and its result is converted back once. What moves elements alone leaves them as they are.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from unmoor.dtypes import BY_NUMPY, DEFAULT_FLOAT, DType
+from unmoor.dtypes import BY_NUMPY, DEFAULT_FLOAT, DType, numbers_of
 from unmoor.ir.dim import dim
 from unmoor.ir.op import Kind, Op
 from unmoor.ir.types import TensorType
 from unmoor.ops.family import compute_dtype, in_dtype, type_of_operand
 
 OPERAND = ("Tensor", "Scalar")
+MOVING = (Kind.VIEW, Kind.CREATE, Kind.INDEX, Kind.JOIN, Kind.PACK, Kind.COMPOSITE)
+CASTS = ("prim::cast", "aten::where")  # elementwise, and yet no arithmetic
+COMPARISONS = ("aten::eq", "aten::ne", "aten::lt", "aten::le", "aten::gt", "aten::ge")
 
 
 def concrete_type(value: Any) -> Any:
@@ -32,25 +39,104 @@ def operand_dtype(op: Op, types: list[Any]) -> DType | None:
     return compute_dtype("common" if op.promote == "where" else op.promote, [type_of_operand(t) for t in chosen])
 
 
+def computes(op: Op) -> bool:
+    """Whether a core op does arithmetic, so that its operands must be in a dtype that is computed with."""
+    return op.kind not in MOVING and op.name not in CASTS
+
+
+def dtypes_in(types: Any) -> list[DType]:
+    """The dtypes of the tensors among argument types, in order."""
+    if isinstance(types, tuple):
+        return [d for t in types for d in dtypes_in(t)]
+    return [types.dtype] if isinstance(types, TensorType) else []
+
+
+def half_result(op: Op, types: tuple[Any, ...]) -> DType | None:
+    """The dtype of the floats that a composite makes of half floats; None without such, or where it only moves them.
+
+    A dtype among the arguments, else the operands' own; a norm keeps that of the tensor it normalises. Where operands
+    of other ops differ in dtype, the parts promote or refuse them.
+    """
+    found = dtypes_in(types)
+    if not _has_half(found) or not (op.tolerance.rtol or op.tolerance.atol):
+        return None
+    if len({d for d in found if d.is_float}) > 1 and not op.name.endswith("_norm"):
+        return None
+    return _result_dtype(op, types)
+
+
+def _has_half(found: list[DType]) -> bool:
+    return any(d.is_float and d is not d.compute for d in found)
+
+
+def _result_dtype(op: Op, types: tuple[Any, ...]) -> DType:
+    given = [t for t in types if isinstance(t, DType)]
+    tensors = _tensors(types)
+    if given or not tensors:
+        return given[0] if given else DEFAULT_FLOAT
+    return tensors[0].dtype if op.name.endswith("_norm") else compute_dtype("common", tensors)
+
+
+def _tensors(types: Any) -> list[TensorType]:
+    if isinstance(types, tuple):
+        return [t for x in types for t in _tensors(x)]
+    return [types] if isinstance(types, TensorType) else []
+
+
+def through(op: Op, dtype: DType) -> bool:
+    """Whether operands must be rounded to `dtype` before they are widened for the arithmetic.
+
+    Kernels of half floats take numbers and 0-dim tensors in float32, except in comparisons.
+    """
+    return dtype is not dtype.compute and (not dtype.is_float or op.name in COMPARISONS)
+
+
 def evaluate_op(op: Op, args: tuple[Any, ...]) -> Any:
     """The op's result on arrays; arguments that are left out take the schema's defaults."""
     args = (*args, *(p.default for p in op.schema.params[len(args) :]))
     if op.kind is not Kind.MAP:
-        return _as_arrays(op.reference(*args))
+        return _in_compute(op, args)
     is_operand = [p.type.rstrip("?") in OPERAND and a is not None for p, a in zip(op.schema.params, args, strict=True)]
     types = [concrete_type(a) for a, yes in zip(args, is_operand, strict=True) if yes]
     dtype = operand_dtype(op, types)
+    wide = dtype
     if dtype is not None:
+        wide = dtype.compute if computes(op) else dtype
         start = 1 if op.promote == "where" else 0
         args = tuple(
-            in_dtype(a, dtype) if yes and k >= start else a
+            in_dtype(in_dtype(a, dtype) if through(op, dtype) else a, wide) if yes and k >= start else a
             for k, (a, yes) in enumerate(zip(args, is_operand, strict=True))
         )
     with np.errstate(all="ignore"):
         made = np.asarray(op.reference(*args))
     if made.dtype.kind == "f" and dtype is not None and not dtype.is_float:
         return made.astype(DEFAULT_FLOAT.numpy)
-    return made if dtype is None or made.dtype == np.bool_ else made.astype(dtype.numpy)
+    return made if dtype is None or made.dtype == np.bool_ else in_dtype(made, dtype)
+
+
+def _in_compute(op: Op, args: tuple[Any, ...]) -> Any:
+    """The reference of an op that is not elementwise, half floats as float32 and back."""
+    types = tuple(a if isinstance(a, DType) else concrete_type(a) for a in args)
+    if not _has_half(dtypes_in(types) + [t for t in types if isinstance(t, DType)]):
+        return _as_arrays(op.reference(*args))
+    target = _result_dtype(op, types)
+    made = _as_arrays(op.reference(*(_without_halves(a) for a in args)))
+    results = tuple(
+        in_dtype(r, target) if r.dtype == target.compute.numpy else r
+        for r in (made if isinstance(made, tuple) else (made,))
+    )
+    return results if isinstance(made, tuple) else results[0]
+
+
+def _without_halves(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_without_halves(v) for v in value)
+    if isinstance(value, DType):
+        return value.compute if value.is_float else value
+    if not isinstance(value, np.ndarray | np.generic):
+        return value
+    data = numbers_of(np.asarray(value))
+    return data.astype(np.float32) if data.dtype == np.float16 else data
 
 
 def _as_arrays(result: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from unmoor.dtypes import DEFAULT_FLOAT, DType, bool_, f32, i64, result_type
+from unmoor.dtypes import DEFAULT_FLOAT, DType, bf16, bf16_words, bool_, f16, f32, i64, numbers_of, result_type
 from unmoor.errors import SignatureError
 from unmoor.ir.dim import Dim, DimLike, dim
 from unmoor.ir.op import Effect, Facts, Kind, Op, Sample, Tolerance
@@ -17,8 +17,10 @@ from unmoor.ops.schema import parse_schema
 
 EXACT = Tolerance(reason="the same IEEE operation")
 CLOSE = Tolerance({"f32": 2e-6, "f64": 1e-14}, {"f32": 1e-6, "f64": 1e-14}, "own polynomial within 2 ulp, FMA")
-FLOATS = ("f32", "f64")
-NUMBERS = ("f32", "f64", "i64", "i32")
+COMPUTED = ("f32", "f64", "i64", "i32")  # what core ops compute in: `DType.compute` of every number
+INTS = ("i64", "i32", "i16", "i8", "u8")
+FLOATS = ("f32", "f64", "f16", "bf16")
+NUMBERS = (*FLOATS, *INTS)
 EVERY = (*NUMBERS, "bool")
 
 
@@ -181,9 +183,16 @@ def plain(value: DimLike) -> int:
 
 
 def in_dtype(array: Any, dtype: DType) -> np.ndarray:
-    """An array converted as PyTorch converts it."""
-    data = np.asarray(array)
+    """An array of any dtype of the table, or a number, converted as PyTorch converts it on a CPU.
+
+    Half floats are rounded from float32; a float that becomes a small integer is truncated to i32, which then wraps.
+    """
+    data = numbers_of(np.asarray(array))
     if dtype is bool_:
         return np.asarray(data != 0)
     with np.errstate(all="ignore"):
+        if dtype is bf16:
+            return bf16_words(data)
+        if dtype is f16 or (dtype is not dtype.compute and data.dtype.kind == "f"):
+            data = data.astype(dtype.compute.numpy)
         return np.asarray(data.astype(dtype.numpy))

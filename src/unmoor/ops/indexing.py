@@ -137,8 +137,6 @@ def take_flat(b: Builder, x: Any, index: Any) -> Any:
 def gather(b: Builder, x: Any, axis: int, index: Any, sparse: bool = False) -> Any:
     """out[i][j] = x[index[i][j]][j], for axis 0; the index may be smaller than the tensor along the other axes."""
     source, wanted = b.type_of(x), b.type_of(index)
-    if wanted.dtype not in (i64,) and not wanted.dtype.computes:
-        raise SignatureError(f"gather needs indices of dtype int64, not {wanted.dtype.torch_name}")
     if wanted.numel == 0:
         return b.emit("prim::full", wanted.shape, False, source.dtype)
     if not wanted.rank:

@@ -66,5 +66,5 @@ def _widens(narrow: DType, wide: DType) -> bool:
     if narrow.category is Category.BOOL:
         return True
     if narrow.category is wide.category:
-        return narrow.size <= wide.size
+        return narrow.size < wide.size or (narrow.size == wide.size and not narrow.is_float)
     return narrow.category is Category.INT and wide.is_float and wide.size > narrow.size

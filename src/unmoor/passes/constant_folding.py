@@ -1,8 +1,8 @@
 """Computes at compile time what depends on constants alone.
 
 Does: runs nodes whose operands are constants and numbers, by the ops' reference. Leaves: the results as constants with
-origin "folded". Does not: make a constant of more than LIMIT bytes that is larger than what it is made of; fold
-symbolic sizes; fold views, which cost nothing and would store a weight twice.
+origin "folded". Does not: make a constant of more than LIMIT bytes that is larger than what it is made of; widen a
+weight; fold symbolic sizes; fold views, which cost nothing and would store a weight twice.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from unmoor.ir.types import TENSOR, TensorType
 from unmoor.ops import TABLE, evaluate
 
 LIMIT = 1 << 20  # bytes
+SMALL = 1 << 12  # bytes of a cast's result: a large weight keeps its own width, and is widened where it is read
 
 
 def constant_folding(graph: Graph) -> Graph:
@@ -57,6 +58,8 @@ class _Folding:
             return False  # the program's own mistake: let it be reported with its line
         results = [np.ascontiguousarray(r).reshape(np.shape(r)) for r in (made if isinstance(made, tuple) else (made,))]
         read = sum(self.data[v].nbytes for v in values_of(given))
+        if node.op == "prim::cast" and sum(r.nbytes for r in results) > max(SMALL, read):
+            return False
         if sum(r.nbytes for r in results) > max(LIMIT, read) or any(r.dtype not in BY_NUMPY for r in results):
             return False
         for value, result in zip(node.outputs, results, strict=True):

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from unmoor.dtypes import DType, bool_
+from unmoor.dtypes import DType, bf16, bf16_values, bf16_words, bool_
 from unmoor.ir.dim import Dim, const
 from unmoor.ir.kernel import Buffer, Contract, Fold, Index, Kernel, Let, Loop, Stmt, Store
 from unmoor.ir.scalar import FUNCTIONS, Expr, IndexValue, Load, Number, Ref
@@ -45,7 +45,9 @@ class _Run:
                 last = stmt.extent.evaluate(self.sizes) - 1
                 self.sizes[stmt.name] = max(min(int(self.expr(stmt.value)), last), 0)
             elif isinstance(stmt, Store):
-                self.memory[stmt.buffer][self.place(self.layout[stmt.buffer], stmt.index)] = self.expr(stmt.value)
+                layout, value = self.layout[stmt.buffer], self.expr(stmt.value)
+                stored = bf16_words(value) if layout.dtype is bf16 else value
+                self.memory[stmt.buffer][self.place(layout, stmt.index)] = stored
             elif isinstance(stmt, Loop):
                 for i in range(stmt.extent.evaluate(self.sizes)):
                     self.sizes[stmt.var] = i
@@ -76,18 +78,19 @@ class _Run:
     def contract(self, stmt: Contract) -> Any:
         total = stmt.left.dtype.numpy.type(0)
         for _ in self.points(stmt.axes):
-            total += self.expr(stmt.left) * self.expr(stmt.right)
+            total += self.expr(stmt.left) * total.dtype.type(self.expr(stmt.right))
         return total
 
     def expr(self, expr: Expr) -> Any:
         if isinstance(expr, Number):
-            return expr.dtype.numpy.type(expr.value)
+            return _typed(expr.value, expr.dtype)
         if isinstance(expr, Ref):
             return self.values[expr.name]
         if isinstance(expr, IndexValue):
             return np.int64(expr.index.evaluate(self.sizes))
         if isinstance(expr, Load):
-            return self.memory[expr.buffer][self.place(self.layout[expr.buffer], expr.index)]
+            element = self.memory[expr.buffer][self.place(self.layout[expr.buffer], expr.index)]
+            return bf16_values(element)[()] if expr.dtype is bf16 else element
         operands = [self.expr(a) for a in expr.args]  # type: ignore[attr-defined]
         return _typed(FUNCTIONS[expr.fn].meaning(*operands), expr.dtype)  # type: ignore[attr-defined]
 
@@ -107,4 +110,9 @@ class _Run:
 
 
 def _typed(value: Any, dtype: DType) -> Any:
-    return np.bool_(value != 0) if dtype is bool_ else dtype.numpy.type(value)
+    """A value as a scalar of the dtype; one of bfloat16 is a float32 that it can hold."""
+    if dtype is bf16:
+        return bf16_values(bf16_words(value))[()]
+    if dtype is dtype.compute or dtype.is_float:
+        return np.bool_(value != 0) if dtype is bool_ else dtype.numpy.type(value)
+    return np.asarray(value).astype(dtype.compute.numpy).astype(dtype.numpy)[()]

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from unmoor.dtypes import DType
-from unmoor.errors import SignatureError, Unsupported
+from unmoor.dtypes import DType, numbers_of
+from unmoor.errors import SignatureError
 from unmoor.ir.dim import Dim
 from unmoor.ir.graph import NOWHERE, Arg, Names, Node, Source, Value, tensor_type
 from unmoor.ir.op import Kind, Op
 from unmoor.ir.types import TensorType
 from unmoor.ops import TABLE
-from unmoor.ops.evaluation import OPERAND, operand_dtype
-from unmoor.ops.family import NumberType, number_type
+from unmoor.ops.evaluation import OPERAND, computes, dtypes_in, half_result, operand_dtype, through
+from unmoor.ops.family import NumberType, in_dtype, number_type
 from unmoor.specialise.facts import ExampleFacts
 
 
@@ -40,13 +40,42 @@ class TypedBuilder:
         entry = TABLE[op]
         full = _complete(entry, args, kwargs)
         if entry.decompose is not None:
-            made = entry.decompose(self, *full)
-            return made if isinstance(made, tuple) else (made,)
-        if entry.kind is Kind.MAP:
-            full = self._promoted(entry, full)
+            return self._composite(entry, full)
+        target = None
+        if entry.kind is Kind.MAP and entry.promote != "none":
+            full, target = self._promoted(entry, full)
+        elif computes(entry):
+            target = next((d for d in dtypes_in(self._typed(full)) if d is not d.compute), None)
+            full = full if target is None else tuple(self._widened(a) for a in full)
         assert entry.infer is not None
         types = entry.infer(self.facts, *(self._typed(a) for a in full))
-        return self._append(op, full, types if isinstance(types, tuple) else (types,))
+        made = self._append(op, full, types if isinstance(types, tuple) else (types,))
+        return made if target is None else tuple(self._narrowed(m, target) for m in made)
+
+    def _composite(self, entry: Op, args: tuple[Arg, ...]) -> tuple[Value, ...]:
+        """The op taken apart. Of half floats as eager kernels do it: everything in f32, rounded once at the end."""
+        assert entry.decompose is not None
+        target = half_result(entry, self._typed(args))
+        if target is not None:
+            args = tuple(self._widened(a, halves=True) for a in args)
+        made = entry.decompose(self, *args)
+        results: tuple[Value, ...] = made if isinstance(made, tuple) else (made,)
+        return results if target is None else tuple(self._narrowed(r, target) for r in results)
+
+    def _widened(self, arg: Any, halves: bool = False) -> Any:
+        """Tensors and dtypes among arguments in what they are computed with; only half floats where `halves`."""
+        if isinstance(arg, tuple):
+            return tuple(self._widened(a, halves) for a in arg)
+        if isinstance(arg, DType):
+            return arg.compute if arg.is_float or not halves else arg
+        if not isinstance(arg, Value):
+            return arg
+        dtype = tensor_type(arg).dtype
+        return self._in_dtype(arg, dtype.compute) if dtype.is_float or not halves else arg
+
+    def _narrowed(self, value: Value, dtype: DType) -> Value:
+        """A result in the dtype that it is stored in; one of another kind, such as an index, as it is."""
+        return self._in_value(value, dtype) if tensor_type(value).dtype is dtype.compute else value
 
     def type_of(self, value: Arg) -> TensorType:
         """The type of a value, weak where it stands for a Python number; of a number, its 0-dim type."""
@@ -64,34 +93,37 @@ class TypedBuilder:
             return self.type_of(arg)
         return tuple(self._typed(a) for a in arg) if isinstance(arg, tuple) else arg
 
-    def _promoted(self, entry: Op, args: tuple[Arg, ...]) -> tuple[Arg, ...]:
-        """The arguments with elementwise operands in the compute dtype."""
+    def _promoted(self, entry: Op, args: tuple[Arg, ...]) -> tuple[tuple[Arg, ...], DType]:
+        """The arguments with elementwise operands in the dtype that is computed with, and the result's dtype."""
         places = [
             k
             for k, (p, a) in enumerate(zip(entry.schema.params, args, strict=True))
             if p.type.rstrip("?") in OPERAND and a is not None
         ]
         dtype = operand_dtype(entry, [self._typed(args[k]) for k in places])
-        if dtype is None:
-            return args
+        assert dtype is not None
+        wide = dtype.compute if computes(entry) else dtype
         out = list(args)
         for k in places[1:] if entry.promote == "where" else places:
-            out[k] = self._in_dtype(args[k], dtype)
-        return tuple(out)
+            rounded = self._in_dtype(args[k], dtype) if through(entry, dtype) else args[k]
+            out[k] = self._in_dtype(rounded, wide)
+        return tuple(out), dtype
+
+    def _in_value(self, value: Value, dtype: DType) -> Value:
+        return value if tensor_type(value).dtype is dtype else self.emit("prim::cast", value, dtype)
 
     def _in_dtype(self, arg: Arg, dtype: DType) -> Arg:
         if isinstance(arg, Value):
-            return arg if tensor_type(arg).dtype is dtype else self.emit("prim::cast", arg, dtype)
+            return self._in_value(arg, dtype)
         if isinstance(arg, Dim):
             return arg.value if arg.is_const and not dtype.is_float else float(arg.value) if arg.is_const else arg
         assert isinstance(arg, bool | int | float)
+        if dtype is not dtype.compute:
+            return numbers_of(in_dtype(arg, dtype)).item()  # type: ignore[no-any-return]
         return float(arg) if dtype.is_float else arg
 
     def _append(self, op: str, args: tuple[Arg, ...], types: tuple[TensorType, ...]) -> tuple[Value, ...]:
         outputs = tuple(Value(self.names.fresh(self.wanted), TensorType(t.dtype, t.shape)) for t in types)
-        for t in types:
-            if not t.dtype.computes:
-                raise Unsupported(f"{op} gives {t.dtype.torch_name}, in which Unmoor does not compute")
         self.nodes.append(Node(op, args, outputs, self.source))
         return outputs
 

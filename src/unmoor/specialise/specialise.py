@@ -60,10 +60,6 @@ class _Walk:
         self.inputs: list[Value] = []
         self.specs: list[TensorSpec] = []
         for value, tensor in zip(graph.inputs, example, strict=True):
-            if not tensor.dtype.computes:
-                raise Unsupported(
-                    f"input {tensor.name} has dtype {tensor.dtype.torch_name}, in which Unmoor does not compute"
-                )
             shape = tuple(self._symbol(size, known) for size in tensor.shape)
             self.inputs.append(replace(value, type=TensorType(tensor.dtype, shape)))
             self.specs.append(TensorSpec(tensor.name, TensorType(tensor.dtype, shape)))

@@ -46,7 +46,7 @@ def scripted(x):
         ("torch.func.grad", lambda: torch.func.grad(torch.sum)),
         ("torch.autograd.grad", lambda: lambda x: torch.autograd.grad(x.sum(), x)),
         ("torch.autograd.backward", lambda: lambda x: x.sum().backward()),
-        ("float16", lambda: lambda x: x.half()),
+        ("complex64", lambda: lambda x: x.to(torch.complex64)),
         ("dtype complex64", lambda: lambda x: torch.zeros(2, dtype=torch.complex64) + x),
         ("inside a trace", lambda: lambda x: record(torch.sum, (x,)) and x),
         ("aten::sum.default with|is not supported", lambda: lambda x: torch.ops.aten.special_i0(x)),

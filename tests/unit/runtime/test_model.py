@@ -34,7 +34,7 @@ def identity(dtype: DType = f32, rank: int = 2) -> runtime.Model:
     return copier((("x", TensorType(dtype, tuple(sym(f"s{k}") for k in range(rank)))),), (0,))
 
 
-@pytest.mark.parametrize("dtype", [d for d in ALL if d.computes], ids=str)
+@pytest.mark.parametrize("dtype", ALL, ids=str)
 @pytest.mark.parametrize("shape", [(), (5,), (0,), (2, 3), (1, 0, 3), (2, 1, 3, 1)], ids=str)
 def test_arrays_and_tensors_come_back_as_what_they_were(dtype: DType, shape: tuple[int, ...]) -> None:
     model = identity(dtype, len(shape))
@@ -42,7 +42,7 @@ def test_arrays_and_tensors_come_back_as_what_they_were(dtype: DType, shape: tup
     got = model(x)
     assert type(got) is np.ndarray and got.dtype == x.dtype and got.shape == shape
     np.testing.assert_array_equal(got, x)
-    t = torch.from_numpy(x)
+    t = torch.from_numpy(x).view(torch.bfloat16) if dtype is bf16 else torch.from_numpy(x)
     got = model(t)
     assert type(got) is torch.Tensor and got.dtype == t.dtype and torch.equal(got, t)
     assert got.is_contiguous() and not got.requires_grad and (not x.size or got.data_ptr() != t.data_ptr())

@@ -1,16 +1,41 @@
-"""Conversions between bool, i32, i64, f32 and f64, as PyTorch does them on x86.
+"""Conversions between dtypes, as PyTorch does them on x86.
 
 A float that an integer type cannot hold, NaN included, becomes the type's smallest number (what the processor's own
-conversion gives); truncation otherwise. To bool is "is not zero" (NaN is true).
+conversion gives); truncation otherwise. To bool is "is not zero" (NaN is true). Small integers and half floats are
+numbers of i32 and f32 that the cast makes fit: integers wrap, floats are rounded to nearest, ties to even.
 """
 
 from __future__ import annotations
 
 from unmoor.codegen.builder import BITS, COMPUTE, Builder, Val, element, is_float, with_element
-from unmoor.dtypes import DType, bool_
+from unmoor.dtypes import DType, bf16, bool_, f16, u8
 
 
 def cast(b: Builder, x: Val, to: DType) -> Val:
+    """x as a number of the dtype `to`, in its form in registers."""
+    wide = _widened(b, x, to)
+    if to is to.compute:
+        return wide
+    if to is f16:
+        return b.convert("fpext", b.convert("fptrunc", wide, "half"), "float")
+    if to is bf16:
+        return _rounded_to_bf16(b, wide)
+    if to is u8:
+        return b.and_(wide, 255)
+    unused = 32 - 8 * to.size
+    return b.ashr(b.shl(wide, unused), unused)
+
+
+def _rounded_to_bf16(b: Builder, x: Val) -> Val:
+    """The upper half of a float after adding half of its last place, less one where that is even: a tie goes there."""
+    bits = b.as_int(x)
+    odd = b.and_(b.lshr(bits, 16), 1)
+    rounded = b.and_(b.add(bits, b.add(odd, 0x7FFF)), ~0xFFFF)
+    return b.as_float(b.select(b.fcmp("uno", x, x), b.like(bits, 0x7FC00000), rounded))
+
+
+def _widened(b: Builder, x: Val, to: DType) -> Val:
+    """x in the form in registers of the dtype that `to` is computed with."""
     source, target = element(x.type), COMPUTE[to]
     if source == target:
         return x

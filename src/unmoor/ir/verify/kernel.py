@@ -119,7 +119,7 @@ class _Verifier:
         before = self._enter(stmt.axes)
         left, right = self._expr(stmt.left), self._expr(stmt.right)
         self._leave(before)
-        if left is not right or not left.is_float:
+        if left is not right.compute or not left.is_float:
             raise self._error(f"the contraction {stmt.name} is of {left} and {right}")
         self._define(stmt.name, left)
 
