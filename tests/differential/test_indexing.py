@@ -49,3 +49,39 @@ def test_what_is_out_of_range_is_refused(reader, ids):
             net(torch.tensor(ids))
         with pytest.raises(UnmoorError, match=r"test_indexing.py:\d+.* index out of range in self"):
             traced(torch.tensor(ids))
+
+
+def writes(x, i):
+    y = x.clone()
+    y[i] += 1.0
+    y[~(x > 0)] = -1
+    y[..., None, 1] = 0
+    y[[0, 1], 2:] = 7
+    y[1:3][:, ::2] = y[0, :1]
+    y[-1].mul_(2)
+    y.select(1, 0).add_(3)
+    y.narrow(0, 1, 2).fill_(0.5)
+    y[i[0], i[1]] = 9
+    first, *_ = y.unbind(1)
+    first.sub_(1)
+    z = torch.zeros_like(x).index_put_((i,), x[i], accumulate=True)
+    w = torch.zeros_like(x).scatter_add(0, i.unsqueeze(1).expand(-1, 5), x[i])
+    v = torch.zeros(x.shape[0], dtype=torch.long).scatter_(0, i, i)
+    return y, z, w, v, x.cumsum(0), x.cummax(1).indices, x.index_fill(0, i[:2], 0).masked_scatter(x > 0, x.flatten())
+
+
+@pytest.mark.parametrize("rows", [4, 6, 33])
+def test_writes_to_parts(rows, tmp_path):
+    x, i = torch.randn(5, 5), torch.tensor([0, 3, 3, 1])
+    traced = unmoor.trace(writes, x, i)
+    torch.manual_seed(rows)
+    x, i = torch.randn(rows, 5), torch.randint(0, 4, (7,))
+    for got, want in zip(traced(x, i), writes(x, i), strict=True):
+        torch.testing.assert_close(got, want)
+    digest = unmoor.save(traced, tmp_path / "w.unmoor")
+    for got, want in zip(unmoor.load(tmp_path / "w.unmoor", trust=digest)(x, i), writes(x, i), strict=True):
+        torch.testing.assert_close(got, want)
+    with pytest.raises(IndexError):
+        writes(x, torch.tensor([0, rows, 1]))
+    with pytest.raises(UnmoorError, match="out of bounds"):
+        traced(x, torch.tensor([0, rows, 1]))

@@ -14,22 +14,23 @@ from unmoor.ir.graph import Arg
 Items = tuple[Arg, ...]
 
 
-def items_of(recorder: Recorder, index: Any) -> tuple[Items, Any, bool]:
+def items_of(recorder: Recorder, index: Any, masks: bool = False) -> tuple[Items, Any, bool]:
     """(items for the graph, index with plain numbers for torch, whether indexing with it gives a view).
 
-    Raises Unsupported for what has no fixed number of results: boolean masks.
+    Raises Unsupported for boolean masks, unless `masks` allows them: what is read through one has no fixed size, while
+    an assignment leaves the tensor as large as it was.
     """
     parts = index if isinstance(index, tuple) else (index,)
     recorded, real, is_view = [], [], True
     for part in parts:
-        item, plain, views = _item(recorder, part)
+        item, plain, views = _item(recorder, part, masks)
         recorded.append(item)
         real.append(plain)
         is_view = is_view and views
     return tuple(recorded), tuple(real), is_view
 
 
-def _item(recorder: Recorder, part: Any) -> tuple[Arg, Any, bool]:
+def _item(recorder: Recorder, part: Any, masks: bool) -> tuple[Arg, Any, bool]:
     if part is None:
         return ("newaxis",), None, True
     if part is Ellipsis:
@@ -50,7 +51,7 @@ def _item(recorder: Recorder, part: Any) -> tuple[Arg, Any, bool]:
         recorder.tracks.adopt(made, made=True)
         part = made
     if isinstance(part, torch.Tensor):
-        if part.dtype in (torch.bool, torch.uint8):
+        if part.dtype is torch.uint8 or (part.dtype is torch.bool and not (masks and part.dim())):
             raise recorder.refusal(
                 "indexing with a mask is not supported: the size of its result depends on data",
                 "use torch.where, or multiply by the mask",

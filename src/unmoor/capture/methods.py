@@ -339,11 +339,10 @@ def _getitem(recorder: Recorder, original: Method, tensor: torch.Tensor, index: 
 
 def _setitem(recorder: Recorder, original: Method, tensor: torch.Tensor, index: Any, value: Any) -> None:
     track = recorder.tracks.of(tensor)
-    items, real, _ = items_of(recorder, index)
+    items, real, _ = items_of(recorder, index, masks=True)
     if recorder.wrote_already(track, items, value):
         return
     recorder.tracks.check_writable(track, "the assignment to x[...]")
-    recorder.require("unmoor::setitem")
     old = recorder.tracks.read(track)
     new = recorder.tape.emit("unmoor::setitem", (old, items, recorder.argument(value)))[0]
     original(tensor, real, concrete(value))

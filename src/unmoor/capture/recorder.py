@@ -296,12 +296,6 @@ class Recorder:
         if p.op is None:
             raise unknown_op(where, p.overload, ops.OVERLOADS)
 
-    def require(self, name: str) -> None:
-        """Unsupported unless the table has an op of ours."""
-        if name not in ops.TABLE:
-            what = "assigning to part of a tensor (x[...] = v)" if name == "unmoor::setitem" else name
-            raise self.refusal(f"{what} is not supported", "build the result with torch.where or torch.cat")
-
     def _check_placement(self, p: Plan, bound: dict[str, Any]) -> None:
         device = bound.get("device")
         if device is not None:

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from unmoor import ops
 from unmoor.capture.refusals import changed, refuse
 from unmoor.capture.tape import Tape
 from unmoor.capture.torch_private import storage_of
@@ -226,8 +225,9 @@ class Tracks:
         op, args = derivation.op, derivation.args
         if op in ("aten::detach", "aten::alias", "aten::dropout"):
             return value
-        if op == "unmoor::getitem" and "unmoor::setitem" in ops.TABLE:
-            return self.tape.emit("unmoor::setitem", (old, args[1], value))[0]
+        items = self._items_written(base, derivation)
+        if items is not None:
+            return self.tape.emit("unmoor::setitem", (old, items, value))[0]
         if op in ("aten::t", "aten::transpose", "aten::numpy_T", "aten::mT"):
             return self.tape.emit(op, (value, *args[1:]))[0]
         if op == "aten::permute":
@@ -242,6 +242,30 @@ class Tracks:
             f"an in-place write through {op} of another tensor is not supported",
             "write to a copy (.clone()), or build the result with torch.where or torch.cat",
         )
+
+    def _items_written(self, base: Track, derivation: Derivation) -> tuple[Arg, ...] | None:
+        """The items under which a view that is a part of its base stands there; None for other views."""
+        op, args = derivation.op, derivation.args
+        if op == "unmoor::getitem":
+            assert isinstance(args[1], tuple)
+            return args[1]
+        if op not in ("aten::select", "aten::slice", "aten::narrow", "aten::unbind"):
+            return None
+        axis, rank = args[1], base.tensor.dim()
+        if not isinstance(axis, int):
+            return None
+        if axis < 0:
+            self.tape.guard_rank(self.read(base), rank, f"wrote in place through a view of a tensor with {rank} dims")
+        before: tuple[Arg, ...] = (("slice", None, None, None),) * (axis % rank)
+        match op:
+            case "aten::select":
+                return (*before, args[2])
+            case "aten::unbind":
+                return (*before, derivation.index)
+            case "aten::slice":
+                return (*before, ("slice", *args[2:5]))
+        stop = self.tape.pure("prim::int_add", (args[2], args[3]), INT)
+        return (*before, ("slice", args[2], stop, None))
 
     def _unpermuted(self, value: Value, dims: Arg) -> Value:
         assert isinstance(dims, tuple)
