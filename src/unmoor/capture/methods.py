@@ -112,10 +112,20 @@ def _install() -> None:
     _replace(torch, "compile", _as_written)
     for module, name, called in nested_transforms():
         _replace(module, name, _refused(f"{called} inside a trace is not supported"))
+    for name, (froze, what) in _SWITCHES.items():
+        _replace(torch, name, _switch(froze, what))
     for name in ("grad", "backward"):
         _replace(torch.autograd, name, _refused(f"torch.autograd.{name} inside a trace is not supported"))
     for cls in script_classes():
         _replace(cls, "__call__", _refused("a TorchScript function inside a trace is not supported", _SCRIPT))
+
+
+def bound_before() -> dict[Any, Method]:
+    """The handlers of torch's own functions, under which a program may have kept them; ask while none is replaced.
+
+    Methods are not among them: torch looks those up by name, and so finds what replaced them.
+    """
+    return {getattr(torch, name): handler for name, handler in _FUNCTIONS.items()}
 
 
 def _as_written(original: Any) -> Method:
@@ -128,6 +138,32 @@ def _as_written(original: Any) -> Method:
 
     return compile
 
+
+def _switch(froze: Froze, what: str) -> Callable[[Any], Method]:
+    """A function that tells a state of torch which a call does not know."""
+
+    def make(original: Any) -> Method:
+        def function(*args: Any, **kwargs: Any) -> Any:
+            real = original(*args, **kwargs)
+            recorder = active()
+            if recorder is not None:
+                shown = f" ({real})" if isinstance(real, (bool, torch.dtype)) else ""
+                recorder.tape.assume(froze, f"{what} was read{shown}; it is not checked in a call")
+            return real
+
+        return function
+
+    return make
+
+
+_SWITCHES = {
+    "is_grad_enabled": (Froze.MODE, "whether gradients are on"),
+    "is_inference_mode_enabled": (Froze.MODE, "whether inference mode is on"),
+    "get_default_dtype": (Froze.DTYPE, "torch's default dtype"),
+    "get_rng_state": (Froze.RANDOM, "the state of torch's random numbers"),
+    "initial_seed": (Froze.RANDOM, "the seed of torch's random numbers"),
+    "get_num_threads": (Froze.OUTSIDE, "the number of threads"),
+}
 
 _SCRIPT = "trace the Python function that it was scripted from"
 
@@ -261,6 +297,11 @@ def _leaves(what: str) -> Method:
     return method
 
 
+def _copied(recorder: Recorder, original: Method, tensor: torch.Tensor, memo: Any) -> Any:
+    """copy.deepcopy of a tensor is a clone to the program."""
+    return _aloud(recorder, torch.Tensor.clone, tensor)
+
+
 def _text(recorder: Recorder, original: Method, tensor: torch.Tensor, *args: Any, **kwargs: Any) -> str:
     recorder.tape.assume(Froze.VALUE, "a tensor was turned into text; the text is not checked")
     return str(original(tensor, *args, **kwargs))
@@ -374,6 +415,7 @@ _METHODS: dict[str, Method] = {
     "untyped_storage": _leaves(".untyped_storage()"),
     "storage": _leaves(".storage()"),
     "__reduce_ex__": _leaves("pickling"),
+    "__deepcopy__": _copied,
     "__repr__": _text,
     "__format__": _text,
     "type": _typed,
@@ -387,6 +429,8 @@ _METHODS: dict[str, Method] = {
     "is_contiguous": _layout("is_contiguous()"),
     "storage_offset": _layout("storage_offset()"),
     "data_ptr": _layout("data_ptr()"),
+    "const_data_ptr": _layout("const_data_ptr()"),
+    "dim_order": _layout("dim_order()"),
     "contiguous": _contiguous,
     "__getitem__": _getitem,
     "__setitem__": _setitem,
@@ -403,6 +447,7 @@ _FUNCTIONS: dict[str, Method] = {
     "as_tensor": _literal,
     "asarray": _literal,
     "from_numpy": _literal,
+    "to_dlpack": _leaves("to_dlpack"),
 }
 _PROPERTIES: dict[str, Method] = {
     "shape": _shape,

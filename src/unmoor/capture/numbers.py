@@ -280,6 +280,11 @@ class _Symbolic:
 class Int(_Symbolic, torch.SymInt):
     """A symbolic int: a size, or an integer read from a tensor."""
 
+    # a program that asks `isinstance(n, int)` must go the way that it goes with real numbers
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        return int
+
     def __int__(self) -> int:
         guards = self.node.guards
         return int(guards.converted(self.node, guards.comparison_in_caller("int")))
@@ -311,6 +316,10 @@ class Int(_Symbolic, torch.SymInt):
 
 class Float(_Symbolic, torch.SymFloat):
     """A symbolic float: a quotient of sizes, or a float read from a tensor."""
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        return float
 
     def __float__(self) -> float:
         guards = self.node.guards

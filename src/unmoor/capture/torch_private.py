@@ -15,6 +15,7 @@ from torch._C import TensorBase
 from torch._ops import OpOverload
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 __all__ = [
@@ -22,6 +23,8 @@ __all__ = [
     "OpOverload",
     "TensorBase",
     "TorchDispatchMode",
+    "TorchFunctionMode",
+    "address_of",
     "below_autograd",
     "is_dropout",
     "nested_transforms",
@@ -52,6 +55,11 @@ def schema_of(func: OpOverload) -> Any:
 def storage_of(tensor: torch.Tensor) -> int:
     """A number that two tensors share exactly where they share memory (while one of them lives)."""
     return int(tensor.untyped_storage()._cdata)
+
+
+def address_of(tensor: torch.Tensor) -> int:
+    """Where a tensor's memory starts: equal also where two tensors share memory by way of another library."""
+    return int(tensor.untyped_storage().data_ptr())
 
 
 def is_dropout(module: nn.Module) -> bool:

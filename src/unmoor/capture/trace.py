@@ -12,9 +12,10 @@ import numpy as np
 import torch
 
 from unmoor.capture.guards import Guards
-from unmoor.capture.methods import Interception, active
+from unmoor.capture.methods import Interception, active, bound_before
 from unmoor.capture.modules import Modules, PathHooks, Snapshot, acts_in_training, warn_training_mode
 from unmoor.capture.numbers import Float, Int
+from unmoor.capture.reads import ReadsMode
 from unmoor.capture.recorder import Recorder, RecordingMode, dtype_of
 from unmoor.capture.refusals import refuse
 from unmoor.capture.source import source_of, user_frame
@@ -22,6 +23,7 @@ from unmoor.capture.structure import flatten, is_tensor, paths, pinned, rebuild
 from unmoor.capture.tape import Tape
 from unmoor.capture.torch_private import below_autograd, without_torch_compile
 from unmoor.capture.tracks import Tracks
+from unmoor.dtypes import BY_TORCH_NAME
 from unmoor.errors import Unsupported
 from unmoor.ir.graph import NOWHERE, Arg, Graph, Source
 from unmoor.ir.recording import ExampleTensor, Froze, Recording
@@ -68,7 +70,7 @@ class _Trace:
         warn_training_mode(self.modules)
         with _kept_as_it_is(self.modules, self.tape):
             result = self._call(*rebuild(arguments, leaves))
-            structure, outputs = self._outputs(result)
+            structure, outputs, returned = self._outputs(result)
         self._assume_modules()
         graph = Graph(
             getattr(self.fn, "__name__", type(self.fn).__name__),
@@ -77,7 +79,7 @@ class _Trace:
             tuple(self.tape.nodes),
             outputs,
         )
-        return Recording(graph, arguments, structure, example, self.tape.assumptions, _parameters(self.fn))
+        return Recording(graph, arguments, structure, example, self.tape.assumptions, _parameters(self.fn), returned)
 
     def _inputs(
         self, leaves: list[Any], names: tuple[str, ...]
@@ -96,6 +98,7 @@ class _Trace:
 
     def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         recorder = self.recorder
+        reads = ReadsMode(recorder, bound_before())
         with ExitStack() as stack:
             stack.enter_context(without_torch_compile())
             stack.enter_context(below_autograd())
@@ -103,19 +106,21 @@ class _Trace:
             stack.callback(self.hooks.remove)
             self.hooks.install(lambda: active() is recorder)
             stack.enter_context(RecordingMode(recorder))
+            stack.enter_context(reads)
             recorder.quiet = False
             try:
                 return self.fn(*args, **kwargs)
             finally:
                 recorder.quiet = True
 
-    def _outputs(self, result: Any) -> tuple[Structure, tuple[Arg, ...]]:
+    def _outputs(self, result: Any) -> tuple[Structure, tuple[Arg, ...], tuple[ExampleTensor | None, ...]]:
         structure, leaves = flatten(result, "the result", lambda v: is_tensor(v) or isinstance(v, (Int, Float)))
         if any(isinstance(leaf, np.ndarray) for leaf in leaves):
             raise Unsupported("the traced function returns a NumPy array; return the torch tensor")
         if not leaves:
             self.tape.assume(Froze.OUTSIDE, "the result holds no tensor: it is the same for every input")
-        return structure, tuple(self.recorder.argument(leaf) for leaf in leaves)
+        returned = tuple(_described(name, leaf) for name, leaf in zip(paths(structure, "result"), leaves, strict=True))
+        return structure, tuple(self.recorder.argument(leaf) for leaf in leaves), returned
 
     def _assume_modules(self) -> None:
         if not self.modules.roots:
@@ -131,6 +136,12 @@ class _Trace:
         mixed = [p for p, m in self.modules.every() if p and m.training and not acts_in_training(m)]
         if mixed and not any(m.training for m in self.modules.roots.values()):
             self.tape.assume(Froze.MODE, f"in training mode were: {', '.join(mixed)}", source=NOWHERE)
+
+
+def _described(name: str, leaf: Any) -> ExampleTensor | None:
+    if not isinstance(leaf, torch.Tensor) or str(leaf.dtype).removeprefix("torch.") not in BY_TORCH_NAME:
+        return None
+    return ExampleTensor(name, dtype_of(leaf), tuple(leaf.shape))
 
 
 @contextmanager

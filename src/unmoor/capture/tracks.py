@@ -16,7 +16,7 @@ import torch
 
 from unmoor.capture.refusals import changed, refuse
 from unmoor.capture.tape import Tape
-from unmoor.capture.torch_private import storage_of
+from unmoor.capture.torch_private import address_of, storage_of
 from unmoor.dtypes import BY_TORCH_NAME
 from unmoor.errors import Unsupported
 from unmoor.ir.graph import Arg, Source, Value
@@ -89,12 +89,14 @@ class Tracks:
         self.describe = describe
         self._by_id: dict[int, Track] = {}
         self._by_storage: dict[int, Track] = {}
+        self._by_address: dict[int, Track] = {}
         self.fresh: set[int] = set()  # storages of literals that the program is just making
 
     def add(self, tensor: torch.Tensor, value: Value, kind: str, origin: str = "", fixed: bool = False) -> Track:
         track = Track(tensor, value, kind, origin, fixed)
         self._by_id[id(tensor)] = track
-        self._by_storage.setdefault(storage_of(tensor), track)
+        if self._by_storage.setdefault(storage_of(tensor), track) is track:
+            self._by_address.setdefault(address_of(tensor), track)
         return track
 
     def known(self, tensor: torch.Tensor) -> Track | None:
@@ -113,7 +115,7 @@ class Tracks:
         where = self.tape.where()
         self.check_dtype(tensor, where)
         kind, name, origin = ("made", "", "") if made else self.describe(tensor)
-        shared = self.sharing(tensor)
+        shared = self.sharing(tensor) or self._by_address.get(address_of(tensor) or -1)
         if not name and shared is not None and shared.root.kind in (*WRITABLE, "input"):
             raise refuse(
                 where,

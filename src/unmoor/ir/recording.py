@@ -52,6 +52,8 @@ class Recording:
     """One captured call: graph inputs are the tensors of `arguments` (a structure of the 2-tuple (args, kwargs)),
     in leaf order; `example` describes them. `result` is the structure of the graph's outputs.
 
+    `returned` describes the tensors among the outputs as the call gave them (None for a number): what is compiled for
+    the example must give the same. A recording read from a file has none.
     `parameters` names the positional parameters of the callable, for messages and the signature.
     """
 
@@ -61,3 +63,4 @@ class Recording:
     example: tuple[ExampleTensor, ...]
     assumptions: tuple[Assumption, ...] = field(default=())
     parameters: tuple[str, ...] = field(default=())
+    returned: tuple[ExampleTensor | None, ...] = field(default=())

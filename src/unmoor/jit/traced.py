@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from unmoor import archive, capture, codegen
-from unmoor.compiler import Compiled, first_passes
+from unmoor.compiler import Compiled, check_returned, first_passes
 from unmoor.errors import Unsupported
 from unmoor.ir.printer import print_graph, print_kernel, print_program
 from unmoor.ir.program import Image
@@ -43,7 +43,7 @@ class TracedFunction:
         self._recording, self._options = recording, options
         self._assumptions = describe(recording.assumptions)
         self._programs = Specialisations(METHOD, recording, self._assumptions, options, "torch", capture.rebuild)
-        self._programs.add(recording.example)
+        check_returned(recording, self._programs.add(recording.example))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """The result for these arguments: fresh torch tensors.
