@@ -32,6 +32,14 @@ _AS = {
     "var.dim": "var.correction",
     "std.default": "std.correction",
     "std.dim": "std.correction",
+    "max.other": "maximum.default",
+    "min.other": "minimum.default",
+    **{
+        f"__{i}{word}__.{kind}": f"bitwise_{word}.{kind}"
+        for i in ("", "i")
+        for word in ("and", "or", "xor")
+        for kind in ("Tensor", "Scalar")
+    },
 }
 
 

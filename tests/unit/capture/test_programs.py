@@ -180,3 +180,12 @@ def test_a_compiled_function_runs_as_it_was_written(replay):
         r.agrees(torch.ones(4, 5))
         r.refuses(-torch.ones(4, 5))
     assert torch.equal(compiled(torch.ones(2, 3)), f(torch.ones(2, 3)))
+
+
+def test_operators_with_several_names(replay):
+    def f(x, y):
+        both = (x > 0) & (y > 0) | (x < y)
+        both ^= x == 1
+        return torch.min(x, y), torch.max(x, y), both, both.long() & 1
+
+    replay(f, torch.randn(3, 4), torch.randn(4)).agrees(torch.randn(5, 2), torch.randn(5, 2))
