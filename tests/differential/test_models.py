@@ -151,3 +151,23 @@ def test_attention_at_other_sizes(first):
         x = torch.randn(shape)
         with torch.no_grad():
             torch.testing.assert_close(traced(x), layer(x), rtol=1e-4, atol=1e-5)
+
+
+def test_convolutions_at_other_sizes():
+    """Padding, batch norm, strides, depthwise and pointwise: one contraction each, and no copy between them."""
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Conv2d(3, 16, 3, padding=1),
+        nn.BatchNorm2d(16),
+        nn.ReLU(),
+        nn.Conv2d(16, 32, 3, stride=2, padding=1, bias=False),
+        nn.Conv2d(32, 32, 3, padding=1, groups=32),
+        nn.ReLU6(),
+        nn.Conv2d(32, 8, 1),
+    ).eval()
+    traced = unmoor.trace(net, torch.randn(2, 3, 16, 16))
+    for shape in [(2, 3, 16, 16), (1, 3, 9, 13), (0, 3, 8, 8), (5, 3, 32, 7)]:
+        x = torch.randn(shape)
+        with torch.no_grad():
+            torch.testing.assert_close(traced(x), net(x), rtol=1e-4, atol=1e-5)
+    assert str(traced.graph_for(torch.randn(2, 3, 16, 16))).count("= fusion::") == 7

@@ -7,6 +7,7 @@ element, broadcast. A panel of columns stays in the cache while all rows pass ov
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from unmoor.codegen.builder import COMPUTE, MEMORY, Val, const, const_lanes, vec
@@ -48,7 +49,7 @@ class _Contraction:
         self.f, self.b, self.rows, self.lanes = f, f.b, rows, lanes
         (self.columns,) = (s for s in rows.body if isinstance(s, Loop))
         (self.contract,) = (s for s in self.columns.body if isinstance(s, Contract))
-        (self.k,) = self.contract.axes
+        *self.outer_k, self.k = self.contract.axes
         self.dtype, self.right = self.contract.left.dtype, self.contract.right.dtype
         self.vector = vec(COMPUTE[self.dtype], lanes)
         self.panels = f.layout[self.contract.right.buffer].panels
@@ -111,10 +112,10 @@ class _Contraction:
         right = self.contract.right
         col, k = self.columns.var, self.k[0]
         if self.panels is None:
-            with self.f.at(**{col: column, k: const("i64", 0)}):
+            with self.f.at(**{col: column}), self._start_of_k():
                 place = self.f.size(right.index)
             return _Block(column, vectors, whole, place, self.f.size(_step(right.index, k)))
-        with self.f.at(**{col: const("i64", 0), k: const("i64", 0)}):
+        with self.f.at(**{col: const("i64", 0)}), self._start_of_k():
             logical = self.f.size(right.index)  # batch * k * n
         p = self.panels
         size = self.f.size(p.k)
@@ -130,16 +131,15 @@ class _Contraction:
             i, _ = counted(self.b, i, end, rows, [], lambda r, _, m=rows: self._tile(r, m, block))  # type: ignore[misc]
 
     def _tile(self, row: Val, rows: int, block: _Block) -> list[Val]:
-        left, k = self.contract.left, self.k[0]
+        left = self.contract.left
         starts = []
         for r in range(rows):
-            with self.f.at(**{self.rows.var: self.b.add(row, r) if r else row, k: const("i64", 0)}):
+            with self.f.at(**{self.rows.var: self.b.add(row, r) if r else row}), self._start_of_k():
                 starts.append(self.f.address(left.buffer, left.index))
-        step = self.f.size(_step(left.index, k))
         pointer = self.b.offset(self.f.buffers[self.contract.right.buffer], MEMORY[self.right], block.place)
         masks = [self._mask(block, v) for v in range(block.vectors)]
         acc = [const(self.vector, 0)] * (rows * block.vectors)
-        acc = self._along_k(acc, starts, step, pointer, block, masks)
+        acc = self._along_outer_k(list(self.outer_k), acc, starts, pointer, block, masks)
         for r in range(rows):
             for v in range(block.vectors):
                 self._epilogue(self.b.add(row, r) if r else row, block, v, acc[r * block.vectors + v], masks[v])
@@ -152,9 +152,45 @@ class _Contraction:
         live = self.b.sub(self.f.size(self.columns.extent), self.b.add(block.first, v * self.lanes))
         return self.b.icmp("slt", const_lanes("i64", range(self.lanes)), self.b.broadcast(live, self.lanes))
 
-    def _along_k(
-        self, acc: list[Val], starts: Sequence[Val], step: Val, pointer: Val, block: _Block, masks: Sequence[Val | None]
+    def _start_of_k(self) -> AbstractContextManager[None]:
+        return self.f.at(**{var: const("i64", 0) for var, _ in self.contract.axes})
+
+    def _along_outer_k(
+        self,
+        axes: list[tuple[str, Dim]],
+        acc: list[Val],
+        starts: Sequence[Val],
+        pointer: Val,
+        block: _Block,
+        masks: Sequence[Val | None],
     ) -> list[Val]:
+        """Loops over all axes but the last; each turn moves the operands' places on."""
+        if not axes:
+            return self._along_k(acc, starts, pointer, block, masks)
+        (var, extent), *rest = axes
+        left = self.f.size(_step(self.contract.left.index, var))
+        right = self.f.size(self._rows_of_right(var))
+
+        def turn(i: Val, sums: list[Val]) -> list[Val]:
+            along = self.b.op("mul nsw", i, left)
+            moved = [self.b.offset(s, MEMORY[self.dtype], along) for s in starts]
+            down = self.b.op("mul nsw", self.b.op("mul nsw", i, right), block.step)
+            return self._along_outer_k(
+                rest, sums, moved, self.b.offset(pointer, MEMORY[self.right], down), block, masks
+            )
+
+        return counted(self.b, const("i64", 0), self.f.size(extent), 1, acc, turn)[1]
+
+    def _rows_of_right(self, var: str) -> Dim:
+        """How many rows of the right operand a turn of an outer k axis is."""
+        index = self.contract.right.index
+        return _step(index, var) // _step(index, self.k[0])
+
+    def _along_k(
+        self, acc: list[Val], starts: Sequence[Val], pointer: Val, block: _Block, masks: Sequence[Val | None]
+    ) -> list[Val]:
+        step = self.f.size(_step(self.contract.left.index, self.k[0]))
+
         def once(k: Val, sums: list[Val]) -> list[Val]:
             at = self.b.op("mul nsw", k, block.step)
             right = []
@@ -187,6 +223,7 @@ class _Contraction:
     def _one_row(self, once: Turn, acc: list[Val], end: Val) -> list[Val]:
         """A single row has too few sums to hide the latency of an FMA: UNROLL sets of them, joined at the end."""
         count = len(acc)
+        none = [const(self.vector, 0)] * count
 
         def turn(k: Val, sums: list[Val]) -> list[Val]:
             out: list[Val] = []
@@ -195,7 +232,7 @@ class _Contraction:
                 out += once(self.b.add(k, u) if u else k, part)
             return out
 
-        k, sums = counted(self.b, const("i64", 0), end, UNROLL, acc * UNROLL, turn)
+        k, sums = counted(self.b, const("i64", 0), end, UNROLL, acc + none * (UNROLL - 1), turn)
         total = [
             self.b.add(self.b.add(sums[v], sums[v + count]), self.b.add(sums[v + 2 * count], sums[v + 3 * count]))
             for v in range(count)

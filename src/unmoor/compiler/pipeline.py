@@ -15,6 +15,7 @@ from unmoor.passes import (
     constant_folding,
     dead_code,
     number_folding,
+    sink_permutes,
     sink_reshapes,
     through_blocks,
 )
@@ -33,7 +34,9 @@ TYPED: tuple[Pass, ...] = (
     constant_folding,
     algebra,
     canonicalise_views,
-    sink_reshapes,  # after the views are canonical: it looks for single reshapes
+    sink_permutes,  # after the views are canonical, as the next one: they look for single views
+    canonicalise_views,
+    sink_reshapes,
     algebra,  # sinking brings reshapes together, and casts next to casts
     canonicalise_views,
     common_subexpressions,

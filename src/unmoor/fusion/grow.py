@@ -146,6 +146,8 @@ def _reads_in_place(flow: Flow, value: Value, index: Index, space: Space, inside
     if not node.inputs:
         return True
     (source,) = node.inputs
+    if kind_of(node) is Kind.PAD:
+        return not any(n in inside for n in flow.sources_of(source))
     return _reads_in_place(flow, source, through_view(node, index, space.extents), space, inside)
 
 

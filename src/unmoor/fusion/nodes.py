@@ -17,8 +17,8 @@ def kind_of(node: Node) -> Kind | None:
 
 
 def is_inline(node: Node) -> bool:
-    """Views and creations have no kernel of their own: their consumers compute the index instead."""
-    return kind_of(node) in (Kind.VIEW, Kind.CREATE)
+    """Views, paddings and creations have no kernel of their own: their consumers compute the index instead."""
+    return kind_of(node) in (Kind.VIEW, Kind.PAD, Kind.CREATE)
 
 
 class Flow:

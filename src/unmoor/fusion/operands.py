@@ -13,14 +13,16 @@ from dataclasses import replace
 
 import numpy as np
 
-from unmoor.fusion.nodes import PACK, is_inline
+from unmoor.fusion.nodes import PACK, is_inline, kind_of
 from unmoor.ir.dim import Call, Dim, const, sym
 from unmoor.ir.graph import Arg, Constant, Graph, Names, Node, Value, captured, names_of, tensor_type, values_of
+from unmoor.ir.op import Kind
 from unmoor.ir.types import TensorType
 from unmoor.ops import evaluate
 from unmoor.ops.access import Index, linear, through_view
 
 RESHAPE = "prim::reshape"
+CONVOLVE = "prim::convolve"
 SMALL_RIGHT = 64 * 64  # elements of a right operand that is read in place: packing would cost more than it saves
 
 
@@ -56,6 +58,17 @@ class _Preparation:
             return
         packed = panels or self.emit(PACK, (right,), tensor_type(right), node)
         made = Node("prim::matmul_panels", (left, packed), node.outputs, node.source)
+        self.nodes.append(made)
+        self.producer[node.output] = made
+
+    def convolution(self, node: Node) -> None:
+        """A convolution walks over its left operand as it lies in memory; its right one is always packed."""
+        left, right, *rest = node.args
+        assert isinstance(left, Value) and isinstance(right, Value)
+        if not self.in_memory(left):
+            self.anchor(left)
+        packed = self.constant_for_panels(right) or self.emit(PACK, (right,), tensor_type(right), node)
+        made = Node(node.op, (left, packed, *rest), node.outputs, node.source)
         self.nodes.append(made)
         self.producer[node.output] = made
 
@@ -135,7 +148,7 @@ class _Preparation:
         index: Index = tuple(const(0) if e == 1 else sym(f"i{a}") for a, e in enumerate(shape))
         extents = {f"i{a}": e for a, e in enumerate(shape)}
         while (node := self.producer.get(value)) is not None and is_inline(node) and not self.in_memory(value):
-            if not node.inputs:
+            if kind_of(node) is not Kind.VIEW:
                 return None
             index = through_view(node, index, extents)
             (value,) = node.inputs
@@ -192,6 +205,8 @@ def prepare(graph: Graph) -> tuple[Graph, frozenset[Value]]:
     for node in graph.nodes:
         if node.op == "prim::matmul":
             work.matmul(node)
+        elif node.op == CONVOLVE:
+            work.convolution(node)
         else:
             if node.op == RESHAPE:
                 work.anchor_dividing_reshape(node)

@@ -21,7 +21,8 @@ class Kind(Enum):
     MAP = "map"  # each output element from the elements at its (broadcast) place
     REDUCE = "reduce"  # axes folded by an associative function
     VIEW = "view"  # elements only change place: an index map, never a computation
-    CONTRACT = "contract"  # sums of products of two operands: matmul
+    PAD = "pad"  # a constant around the elements of a source
+    CONTRACT = "contract"  # sums of products of two operands: matmul, convolution
     CREATE = "create"  # elements from their index and constants alone
     INDEX = "index"  # elements of the first operand, at places along some axes that integer tensors name
     SCAN = "scan"  # along one axis, each element from the one before it and the operand's
@@ -142,6 +143,8 @@ class Op:
                          REDUCE the fold's name: add mul max min and or argmax argmin
                          VIEW   (index, extents, source type, result type, *args after the tensor) -> index into
                                 the source, for an index into the result whose loop symbols lie below `extents`
+                         PAD    (index, source type, result type, *args after the tensor) -> the condition that the
+                                index lies inside, the index into the source (clamped into it), the constant outside
                          CREATE (index, result type, *args) -> scalar expression
                          CONTRACT, JOIN and INDEX ops (prim::matmul, prim::cat, prim::take) are known to the kernel
                          stage: True

@@ -9,7 +9,7 @@ from unmoor.dtypes import DType, bool_, i64
 from unmoor.ir.dim import Dim, nonnegative, sym
 from unmoor.ir.graph import Arg, Block, Node, Value, tensor_type
 from unmoor.ir.op import Kind
-from unmoor.ir.scalar import Expr, IndexValue, Load, Number, cast, select
+from unmoor.ir.scalar import Expr, IndexValue, Load, Number, cast, number, select
 from unmoor.kernels.scope import Scope
 from unmoor.ops import TABLE
 from unmoor.ops.access import Index, broadcast_index, linear, through_view
@@ -69,6 +69,10 @@ class Elements:
         if op.kind is Kind.VIEW:
             (source,) = node.inputs
             return self.at(source, through_view(node, index, self.extents), scope)
+        if op.kind is Kind.PAD:
+            (source,) = node.inputs
+            inside, place, outside = op.lower(index, tensor_type(source), type_, *node.args[1:])
+            return select(inside, self.at(source, place, scope), number(outside, type_.dtype))
         if op.kind is Kind.CREATE:
             expr: Expr = op.lower(index, type_, *node.args)
             return expr

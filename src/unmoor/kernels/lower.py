@@ -50,7 +50,7 @@ def lower(node: Node) -> KernelCall:
 def _buffers(node: Node, kind: str) -> tuple[tuple[Buffer, ...], dict[Value, str]]:
     """Buffers for a group's inputs (x0, x1, ...) and outputs (y0, ...), and the block's names for them."""
     block = node.blocks[0]
-    packed = {n.inputs[1] for n in block.nodes if n.op == PACKED}
+    packed = {n.inputs[1] for n in block.nodes if n.op in PACKED}
     names: dict[Value, str] = {}
     buffers: list[Buffer] = []
     roles = [("x", "in", list(block.params)), ("y", "out", [r for r in block.results if isinstance(r, Value)])]
@@ -80,5 +80,5 @@ def _flops(nodes: tuple[Node, ...]) -> Dim:
         elif kind is Kind.REDUCE:
             total = total + tensor_type(node.inputs[0]).numel
         elif kind is Kind.CONTRACT:
-            total = total + product(tensor_type(node.output).shape) * tensor_type(node.inputs[0]).shape[-1] * 2
+            total = total + product(tensor_type(node.output).shape) * tensor_type(node.inputs[1]).shape[-2] * 2
     return total

@@ -15,10 +15,12 @@ from unmoor.ops.attention import ATTENTION
 from unmoor.ops.comparison import COMPARISON
 from unmoor.ops.composite import COMPOSITE
 from unmoor.ops.contraction import CONTRACTION
+from unmoor.ops.convolution import CONVOLUTION
 from unmoor.ops.creation import CREATION
 from unmoor.ops.elementwise import ARITHMETIC
 from unmoor.ops.evaluation import evaluate_op
 from unmoor.ops.indexing import INDEXING
+from unmoor.ops.padding import PADDING
 from unmoor.ops.reduction import REDUCTION
 from unmoor.ops.scan import SCAN
 from unmoor.ops.scatter import SCATTER
@@ -36,7 +38,9 @@ FAMILIES: dict[str, list[Op]] = {
     "assignment": ASSIGNMENT,
     "scan": SCAN,
     "contraction": CONTRACTION,
+    "convolution": CONVOLUTION,
     "attention": ATTENTION,
+    "padding": PADDING,
     "creation": CREATION,
     "composite": COMPOSITE,
 }

@@ -96,6 +96,21 @@ CAST = Op(
     doc="The tensor converted to another element type.",
 )
 
+COPY = Op(
+    "prim::copy",
+    parse_schema("(Tensor self) -> Tensor"),
+    Kind.MAP,
+    lambda facts, x: x,
+    lambda x: np.asarray(x).copy(),
+    (),
+    lambda d: [Sample(((Rand if d in FLOATS else Ints)(3, 17),))],
+    EXACT,
+    lower=lambda x: x,
+    promote="none",
+    dtypes=EVERY,
+    doc="The same elements, in order in memory of their own.",
+)
+
 WHERE = Op(
     "aten::where",
     parse_schema("(Tensor condition, Tensor self, Tensor other) -> Tensor"),
@@ -187,4 +202,5 @@ COMPARISON: list[Op] = [
     ),
     WHERE,
     CAST,
+    COPY,
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -98,6 +99,25 @@ def _flip_index(index: Index, extents: Any, source: TensorType, result: TensorTy
     return tuple(source.shape[a] - 1 - i if a in dims else i for a, i in enumerate(index))
 
 
+def _windows_infer(facts: Facts, x: TensorType, axis: int, size: Any, step: Any, dilation: Any) -> TensorType:
+    a, reach = int(str(axis)), dim(dilation) * (dim(size) - 1) + 1
+    return TensorType(x.dtype, (*x.shape[:a], (x.shape[a] - reach) // dim(step) + 1, *x.shape[a + 1 :], dim(size)))
+
+
+def _windows_index(
+    index: Index, extents: Any, source: TensorType, result: TensorType, axis: int, size: Any, step: Any, dilation: Any
+) -> Index:
+    a = int(str(axis))
+    return tuple(i * step + index[-1] * dilation if k == a else i for k, i in enumerate(index[:-1]))
+
+
+def _np_windows(x: np.ndarray, axis: int, size: int, step: int, dilation: int) -> np.ndarray:
+    reach = dilation * (size - 1) + 1
+    whole = np.lib.stride_tricks.sliding_window_view(x, reach, axis)
+    places = (slice(None),) * axis + (slice(None, None, step),)
+    return np.asarray(whole[places][..., ::dilation])
+
+
 CORE: list[Op] = [
     _core("reshape", "(Tensor self, int[] shape) -> Tensor", _expand_infer, _reshape_index, np.reshape, (4, 6)),
     _core(
@@ -119,6 +139,20 @@ CORE: list[Op] = [
         1,
         1,
         2,
+    ),
+    replace(
+        _core(
+            "windows",
+            "(Tensor self, int axis, int size, int step, int dilation) -> Tensor",
+            _windows_infer,
+            _windows_index,
+            _np_windows,
+            2,
+            2,
+            1,
+            2,
+        ),
+        doc="Every `step`-th run of `size` elements, `dilation` apart, along an axis; a run is a new last axis.",
     ),
     _core(
         "flip",

@@ -6,6 +6,7 @@ from unmoor.passes.common_subexpressions import common_subexpressions
 from unmoor.passes.constant_folding import constant_folding
 from unmoor.passes.dead_code import dead_code
 from unmoor.passes.number_folding import number_folding
+from unmoor.passes.sink_permutes import sink_permutes
 from unmoor.passes.sink_reshapes import sink_reshapes
 from unmoor.passes.through_blocks import through_blocks
 
@@ -16,6 +17,7 @@ __all__ = [
     "constant_folding",
     "dead_code",
     "number_folding",
+    "sink_permutes",
     "sink_reshapes",
     "through_blocks",
 ]

@@ -2,7 +2,7 @@
 
 Does: runs nodes whose operands are constants and numbers, by the ops' reference. Leaves: the results as constants with
 origin "folded". Does not: make a constant of more than LIMIT bytes that is larger than what it is made of; widen a
-weight; fold symbolic sizes; fold views, which cost nothing and would store a weight twice.
+weight; fold symbolic sizes; fold views themselves, which cost nothing and would store a weight twice.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class _Folding:
 
     def _folded(self, node: Node) -> bool:
         op = TABLE.get(node.op)
-        if op is None or op.effects is not Effect.NONE or op.kind is Kind.VIEW:
+        if op is None or op.effects is not Effect.NONE:
             return False
         given = tuple(map_arg(a, self.mapping) for a in node.args)
         if not all(self._known(a) for a in given):
@@ -56,6 +56,10 @@ class _Folding:
             made = evaluate(node.op, args)
         except (UnmoorError, ValueError, TypeError, IndexError):
             return False  # the program's own mistake: let it be reported with its line
+        if op.kind is Kind.VIEW:
+            if np.size(made) <= np.size(args[0]):
+                self.data[node.output] = np.asarray(made)  # what is computed from it may be folded
+            return False
         results = [np.ascontiguousarray(r).reshape(np.shape(r)) for r in (made if isinstance(made, tuple) else (made,))]
         read = sum(self.data[v].nbytes for v in values_of(given))
         if node.op == "prim::cast" and sum(r.nbytes for r in results) > max(SMALL, read):

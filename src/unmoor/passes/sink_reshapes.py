@@ -85,4 +85,9 @@ def _before_reshape(
         kept += 1
     if type_.rank <= kept:
         return value
+    if all(d == 1 for d in type_.shape[: type_.rank - kept]):
+        tail = type_.shape[type_.rank - kept :]
+        made = Value(names.fresh(value.name), TensorType(type_.dtype, tail))
+        before.append(Node(RESHAPE, (value, tail), (made,)))
+        return made
     return None
