@@ -19,6 +19,7 @@ TITLES = {
     Kind.MAP: ("Map", "Each output element from the elements at its (broadcast) place."),
     Kind.REDUCE: ("Reduce", "Axes folded by an associative function."),
     Kind.VIEW: ("View", "Elements only change place."),
+    Kind.PAD: ("Pad", "A constant around the elements of a tensor."),
     Kind.CONTRACT: ("Contract", "Sums of products of two operands."),
     Kind.CREATE: ("Create", "Elements from their index and constants alone."),
     Kind.INDEX: ("Index", "Elements at places that integer tensors name."),
