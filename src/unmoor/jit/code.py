@@ -16,7 +16,12 @@ from unmoor.ir.signature import Leaf, Mapping, Sequence, Structure
 SMALL = 16  # elements of a constant that is written out
 INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "floordiv": "//", "mod": "%", "pow": "**"}
 PLAIN_FUNCTIONS = {"min": "min", "max": "max", "sqrt": "math.sqrt", "ceil": "math.ceil", "floor": "math.floor"}
-TORCH_NAMES = {"div_mode": "div", "max_dim": "max", "min_dim": "min"}  # two of our ops share one of torch's
+TORCH_NAMES = {
+    "div_mode": "div",
+    "max_dim": "max",
+    "min_dim": "min",
+    "scatter_value": "scatter",
+}  # two ops share one of torch's
 
 
 def python_source(graph: Graph, result: Structure) -> str:

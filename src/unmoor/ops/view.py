@@ -364,6 +364,29 @@ def repeat(b: Builder, x: Any, repeats: Sequence[Any]) -> Any:
     return b.emit("prim::reshape", expanded, tuple(d * r for d, r in zip(shape, repeats, strict=True)))
 
 
+def roll(b: Builder, x: Any, shifts: Any, dims: Any) -> Any:
+    """The elements moved along axes, those that leave at the end coming in at the front; without axes, of one row."""
+    moves, axes = ((v,) if isinstance(v, int | Dim) else tuple(v) for v in (shifts, dims))
+    type_ = b.type_of(x)
+    if not axes:
+        if len(moves) != 1:
+            raise SignatureError("roll without dims takes one shift")
+        flat = b.emit("prim::reshape", x, (type_.numel,))
+        return b.emit("prim::reshape", roll(b, flat, moves, (0,)), type_.shape)
+    if len(moves) != len(axes):
+        raise SignatureError(f"roll with {len(moves)} shifts for {len(axes)} dims")
+    for shift, axis in zip(moves, axes, strict=True):
+        a = axis_of(axis, type_.rank)
+        size = type_.shape[a] if type_.rank else const(0)
+        if not b.facts.at_most(1, size):
+            continue
+        start = -dim(shift) % size
+        if start != 0:
+            parts = (b.emit("prim::slice", x, a, start, 1, size - start), b.emit("prim::slice", x, a, 0, 1, start))
+            x = b.emit("prim::cat", parts, a)
+    return x
+
+
 def movedim(b: Builder, x: Any, source: Any, destination: Any) -> Any:
     """The tensor with some axes at new places."""
     rank = b.type_of(x).rank
@@ -557,6 +580,13 @@ VIEW: list[Op] = [
         split,
         lambda x, s, d: tuple(np.split(x, np.cumsum(s)[:-1], d)),
         [((6, 4), (1, 5), 0)],
+    ),
+    _view(
+        "aten::roll",
+        "(Tensor self, int[] shifts, int[] dims=[]) -> Tensor",
+        roll,
+        lambda x, s, d=(): np.roll(x, s, d if d != () else None),
+        [((3, 4), (1,), (0,)), ((3, 4), (-6, 5), (1, -2)), ((3, 4), (5,), ()), ((0, 3), (1,), (0,))],
     ),
     _view(
         "aten::unbind",
