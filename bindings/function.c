@@ -23,6 +23,7 @@ typedef struct {
   int returns;
   int outputs_as;
   Py_ssize_t output_count;
+  PyObject *changed; /* a byte for each input: 1 where the call writes into it */
 } FunctionObject;
 
 typedef struct {
@@ -75,7 +76,9 @@ static void end(call *c) {
 }
 
 /* Reads the arguments; 0 where one of them is not for the fast path. */
-static int read_inputs(call *c, PyObject *const *arguments, Py_ssize_t count) {
+static int read_inputs(const FunctionObject *self, call *c, PyObject *const *arguments, Py_ssize_t count) {
+  const char *changed = PyBytes_AS_STRING(self->changed);
+  Py_ssize_t known = PyBytes_GET_SIZE(self->changed);
   for (Py_ssize_t i = 0; i < count; i++) {
     reading how = torch_read(arguments[i], &c->inputs[i]);
     if (how == READ_OK) {
@@ -84,7 +87,7 @@ static int read_inputs(call *c, PyObject *const *arguments, Py_ssize_t count) {
     }
     if (how == READ_NOT_MINE) how = numpy_read(arguments[i], &c->inputs[i], &c->views[c->view_count], c->strides[i]);
     if (how != READ_OK) return 0;
-    c->view_count++;
+    if (c->views[c->view_count++].readonly && i < known && changed[i]) return 0;
   }
   return 1;
 }
@@ -125,7 +128,7 @@ static int run(const FunctionObject *self, call *c, Py_ssize_t input_count) {
   if (um_prepare(held->session, (size_t)self->method, c->inputs, (size_t)input_count, c->outputs,
                  (size_t)c->output_count, &c->error) == UM_OK)
     done = make_outputs(self, c) != 0 ? -1 : execute(held->session, c) == UM_OK;
-  session_release(held);
+  session_release(self->model, held);
   if (done != 1)
     while (c->made_count > 0) Py_DECREF(c->made[--c->made_count]);
   return done;
@@ -168,7 +171,7 @@ static PyObject *call_slow(FunctionObject *self, PyObject *const *arguments, Py_
 /* Runs a call of plain tensors. As `run`; where it is 0, `status` is NOT_RUN or what the runtime said. */
 static int run_flat(FunctionObject *self, call *c, PyObject *const *arguments, Py_ssize_t count, int *status) {
   *status = NOT_RUN;
-  if (!read_inputs(c, arguments, count)) return 0;
+  if (!read_inputs(self, c, arguments, count)) return 0;
   int done = run(self, c, count);
   *status = (int)c->error.status;
   return done;
@@ -202,13 +205,13 @@ static PyObject *function_run(FunctionObject *self, PyObject *const *arguments, 
   return done < 0 ? NULL : Py_BuildValue("(is)", status, status == NOT_RUN ? "" : c.error.message);
 }
 
-/* bind(model, method, slow, rebuild, flat, returns, outputs_as, output_count): called once, before the first call. */
+/* bind(model, method, slow, rebuild, flat, returns, outputs_as, output_count, changed): called once, before the first call. */
 static PyObject *function_bind(FunctionObject *self, PyObject *arguments) {
-  PyObject *model, *slow, *rebuild;
+  PyObject *model, *slow, *rebuild, *changed;
   Py_ssize_t method, output_count;
   int flat, returns, outputs_as;
-  if (!PyArg_ParseTuple(arguments, "O!nOOpiin", model_type, &model, &method, &slow, &rebuild, &flat, &returns,
-                        &outputs_as, &output_count))
+  if (!PyArg_ParseTuple(arguments, "O!nOOpiinS", model_type, &model, &method, &slow, &rebuild, &flat, &returns,
+                        &outputs_as, &output_count, &changed))
     return NULL;
   if (output_count < 0 || (returns == RETURNS_TENSOR && output_count != 1)) {
     PyErr_SetString(PyExc_ValueError, "a method that returns a bare tensor has one output");
@@ -217,6 +220,7 @@ static PyObject *function_bind(FunctionObject *self, PyObject *arguments) {
   Py_XSETREF(self->model, (ModelObject *)Py_NewRef(model));
   Py_XSETREF(self->slow, Py_NewRef(slow));
   Py_XSETREF(self->rebuild, Py_NewRef(rebuild));
+  Py_XSETREF(self->changed, Py_NewRef(changed));
   self->method = method;
   self->flat = flat;
   self->returns = returns;
@@ -251,6 +255,7 @@ static int function_clear(FunctionObject *self) {
   self->vectorcall = unbound;
   Py_CLEAR(self->slow);
   Py_CLEAR(self->rebuild);
+  Py_CLEAR(self->changed);
   return 0;
 }
 

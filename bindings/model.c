@@ -53,6 +53,10 @@ static PyObject *model_new(PyTypeObject *type, PyObject *arguments, PyObject *ke
     status_error(&error);
     goto fail;
   }
+  if (um_state_count(self->model) > 0 && (self->lock = PyThread_allocate_lock()) == NULL) {
+    PyErr_NoMemory();
+    goto fail;
+  }
   return (PyObject *)self;
 fail:
   Py_DECREF(self);
@@ -68,6 +72,7 @@ static void model_dealloc(ModelObject *self) {
     held = next;
   }
   um_model_free(self->model);
+  if (self->lock != NULL) PyThread_free_lock(self->lock);
   if (self->weights.obj != NULL) PyBuffer_Release(&self->weights);
   type->tp_free((PyObject *)self);
   Py_DECREF(type);
@@ -94,8 +99,39 @@ static void sweep(ModelObject *model) {
   }
 }
 
+/* The one session of a model with state, once no other thread is in it. */
+static held_session *shared_session(ModelObject *model, um_error *error) {
+  if (PyThread_acquire_lock(model->lock, NOWAIT_LOCK) == PY_LOCK_FAILURE) {
+    held_session *held = model->sessions;
+    if (held != NULL && held->busy && held->thread == PyThread_get_thread_ident()) {
+      error->status = UM_WRONG_ARGUMENT;
+      strcpy(error->message, "a model with state was called inside its own call");
+      return NULL;
+    }
+    Py_BEGIN_ALLOW_THREADS
+    PyThread_acquire_lock(model->lock, WAIT_LOCK);
+    Py_END_ALLOW_THREADS
+  }
+  held_session *held = model->sessions;
+  if (held == NULL) {
+    held = malloc(sizeof *held);
+    if (held == NULL || um_session_new(model->model, NULL, &held->session, error) != UM_OK) {
+      if (held == NULL) error->status = UM_OUT_OF_MEMORY, strcpy(error->message, "out of memory");
+      free(held);
+      PyThread_release_lock(model->lock);
+      return NULL;
+    }
+    held->next = NULL;
+    model->sessions = held;
+  }
+  held->thread = PyThread_get_thread_ident();
+  held->busy = 1;
+  return held;
+}
+
 /* The GIL guards the list; the session it hands out is the caller's alone, even while the GIL is released. */
 held_session *session_take(ModelObject *model, um_error *error) {
+  if (model->lock != NULL) return shared_session(model, error);
   unsigned long me = PyThread_get_thread_ident();
   for (held_session **link = &model->sessions; *link != NULL; link = &(*link)->next) {
     held_session *held = *link;
@@ -127,7 +163,72 @@ held_session *session_take(ModelObject *model, um_error *error) {
   return held;
 }
 
-void session_release(held_session *held) { held->busy = 0; }
+void session_release(ModelObject *model, held_session *held) {
+  held->busy = 0;
+  if (model->lock != NULL) PyThread_release_lock(model->lock);
+}
+
+/* -- state ------------------------------------------------------------------------------------------------ */
+/* states() -> [(name, array), ...]: copies, as NumPy arrays. */
+static PyObject *states(ModelObject *self, PyObject *unused) {
+  (void)unused;
+  um_error error;
+  PyObject *all = PyList_New(0);
+  size_t count = um_state_count(self->model);
+  if (all == NULL || count == 0) return all;
+  held_session *held = session_take(self, &error);
+  if (held == NULL) {
+    Py_DECREF(all);
+    return status_error(&error);
+  }
+  for (size_t k = 0; all != NULL && k < count; k++) {
+    um_tensor tensor, copy;
+    PyObject *array = NULL;
+    if (um_session_state(held->session, k, &tensor, NULL) == UM_OK) {
+      copy = tensor;
+      array = numpy_make(&copy);
+      if (array != NULL && tensor.bytes > 0) memcpy(copy.data, tensor.data, tensor.bytes);
+    }
+    PyObject *pair = array == NULL ? NULL : Py_BuildValue("(sN)", um_state_name(self->model, k), array);
+    if (pair == NULL || PyList_Append(all, pair) != 0) Py_CLEAR(all);
+    Py_XDECREF(pair);
+  }
+  session_release(self, held);
+  return all;
+}
+
+/* set_state(number, array): copies a NumPy array into a state. */
+static PyObject *set_state(ModelObject *self, PyObject *arguments) {
+  Py_ssize_t number;
+  PyObject *array;
+  if (!PyArg_ParseTuple(arguments, "nO", &number, &array)) return NULL;
+  um_error error;
+  um_tensor value;
+  Py_buffer view;
+  int64_t strides[UM_MAX_RANK];
+  if (numpy_read(array, &value, &view, strides) != READ_OK) {
+    PyErr_SetString(PyExc_TypeError, "a state is set to a NumPy array");
+    return NULL;
+  }
+  held_session *held = session_take(self, &error);
+  um_status status = held == NULL ? error.status : um_session_set_state(held->session, (size_t)number, &value, &error);
+  if (held != NULL) session_release(self, held);
+  PyBuffer_Release(&view);
+  if (status != UM_OK) return status_error(&error);
+  Py_RETURN_NONE;
+}
+
+static PyObject *reset_state(ModelObject *self, PyObject *unused) {
+  (void)unused;
+  if (um_state_count(self->model) == 0) Py_RETURN_NONE;
+  um_error error;
+  held_session *held = session_take(self, &error);
+  if (held == NULL) return status_error(&error);
+  um_status status = um_session_reset_state(held->session, &error);
+  session_release(self, held);
+  if (status != UM_OK) return status_error(&error);
+  Py_RETURN_NONE;
+}
 
 static PyObject *get_digest(ModelObject *self, void *unused) {
   (void)unused;
@@ -141,11 +242,15 @@ static PyObject *get_engine(ModelObject *self, void *unused) {
 
 static PyObject *text(const char *string) { return PyUnicode_DecodeUTF8(string, (Py_ssize_t)strlen(string), "replace"); }
 
-/* One signature as (text, arguments, result, input count, output count). */
+/* One signature as (text, arguments, result, input count, output count, a byte for each input: is it changed). */
 static PyObject *describe_signature(const um_model *model, size_t m, size_t s) {
-  return Py_BuildValue("(NNNnn)", text(um_signature_text(model, m, s)), text(um_arguments_text(model, m, s)),
-                       text(um_result_text(model, m, s)), (Py_ssize_t)um_input_count(model, m, s),
-                       (Py_ssize_t)um_output_count(model, m, s));
+  Py_ssize_t inputs = (Py_ssize_t)um_input_count(model, m, s);
+  PyObject *changed = PyBytes_FromStringAndSize(NULL, inputs);
+  for (Py_ssize_t k = 0; changed != NULL && k < inputs; k++)
+    PyBytes_AS_STRING(changed)[k] = (char)um_input_is_changed(model, m, s, (size_t)k);
+  return Py_BuildValue("(NNNnnN)", text(um_signature_text(model, m, s)), text(um_arguments_text(model, m, s)),
+                       text(um_result_text(model, m, s)), inputs,
+                       (Py_ssize_t)um_output_count(model, m, s), changed);
 }
 
 /* methods() -> [(name, assumptions, [signature, ...]), ...] */
@@ -171,6 +276,9 @@ static PyObject *methods(ModelObject *self, PyObject *unused) {
 
 static PyMethodDef model_methods[] = {
     {"methods", (PyCFunction)methods, METH_NOARGS, "[(name, assumptions, [signature, ...]), ...]"},
+    {"states", (PyCFunction)states, METH_NOARGS, "[(name, array), ...]"},
+    {"set_state", (PyCFunction)set_state, METH_VARARGS, "Sets the state of that number."},
+    {"reset_state", (PyCFunction)reset_state, METH_NOARGS, "Every state as before the first call."},
     {NULL, NULL, 0, NULL},
 };
 static PyGetSetDef model_getset[] = {

@@ -23,13 +23,14 @@ typedef struct {
   PyObject_HEAD um_model *model;
   Py_buffer weights; /* weights.obj is NULL where the file holds them */
   held_session *sessions;
+  PyThread_type_lock lock; /* of a model with state, whose one session all threads share; else NULL */
 } ModelObject;
 
 extern PyTypeObject *model_type;
 int model_init_type(PyObject *module);
 /* A session for the calling thread, marked busy; NULL with the status and message in `error`. */
 held_session *session_take(ModelObject *model, um_error *error);
-void session_release(held_session *held);
+void session_release(ModelObject *model, held_session *held);
 
 /* -- tensors --------------------------------------------------------------------------------------------- */
 typedef enum reading {

@@ -76,7 +76,9 @@ typedef struct um_error {
  * aligned to its elements is copied first. Outputs overlap neither inputs nor each other. As an output, the caller sets `data` and `bytes` (the room there),
  * um_run sets dtype, rank, shape and `bytes` (the bytes used); `shape` then points into the session and is
  * valid until its next call. Outputs are written contiguously; `strides` is ignored. An output whose `data`
- * is NULL is given memory of the session, valid until its next call. */
+ * is NULL is given memory of the session, valid until its next call.
+ * An input that um_input_is_changed names is written, too, once the call has succeeded, through its strides; it overlaps
+ * no other input and not itself. */
 typedef struct um_tensor {
   void *data;
   size_t bytes;
@@ -136,6 +138,11 @@ UM_API const char *um_tensor_name(const um_model *model, size_t method, size_t s
 UM_API um_dtype um_tensor_dtype(const um_model *model, size_t method, size_t signature, size_t tensor);
 UM_API int32_t um_tensor_rank(const um_model *model, size_t method, size_t signature, size_t tensor);
 UM_API int64_t um_tensor_dim(const um_model *model, size_t method, size_t signature, size_t tensor, int32_t axis);
+/* 1 where a call writes into that input once it has succeeded, else 0. */
+UM_API int um_input_is_changed(const um_model *model, size_t method, size_t signature, size_t input);
+/* What sessions keep from call to call: tensors with names, shared by all methods. Inputs and outputs do not count them. */
+UM_API size_t um_state_count(const um_model *model);
+UM_API const char *um_state_name(const um_model *model, size_t state); /* NULL past the end */
 /* The nested structure of arguments and result, and what the trace froze, as the author's side wrote them. */
 UM_API const char *um_arguments_text(const um_model *model, size_t method, size_t signature);
 UM_API const char *um_result_text(const um_model *model, size_t method, size_t signature);
@@ -158,6 +165,13 @@ UM_API um_status um_run(um_session *session, size_t method, const um_tensor *inp
                         um_tensor *outputs, size_t output_count, um_error *error);
 /* Which signature the last um_prepare or um_run took. */
 UM_API size_t um_session_signature(const um_session *session);
+/* The state of a session. A call changes it once it has succeeded, and else not at all. `tensor` is filled in: its data
+ * lie in the session, may be read or written between calls, and stay where they are while the session lives. */
+UM_API um_status um_session_state(um_session *session, size_t state, um_tensor *tensor, um_error *error);
+/* Copies `value`, which has the state's dtype and shape, into the state. */
+UM_API um_status um_session_set_state(um_session *session, size_t state, const um_tensor *value, um_error *error);
+/* Every state as it was before the first call. */
+UM_API um_status um_session_reset_state(um_session *session, um_error *error);
 /* What the last prepared call costs: working memory, floating-point operations, bytes moved. */
 UM_API um_status um_session_cost(const um_session *session, int64_t *arena_bytes, int64_t *flops, int64_t *traffic);
 

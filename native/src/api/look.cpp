@@ -25,8 +25,11 @@ const ProgramRow* FindProgram(const um_model* model, size_t method, size_t signa
 
 const SpecRow* FindTensor(const um_model* model, size_t method, size_t signature, size_t tensor) {
   const ProgramRow* row = FindProgram(model, method, signature);
-  if (row == nullptr || tensor >= row->spec_count) return nullptr;
-  return &model->tables.specs[row->first_spec + tensor];
+  if (row == nullptr) return nullptr;
+  const um::Program program(model->tables, *row);
+  if (tensor < program.given()) return &program.inputs[tensor];
+  tensor -= program.given();
+  return tensor < program.returned() ? &program.outputs[tensor] : nullptr;
 }
 
 }  // namespace
@@ -127,12 +130,12 @@ const char* um_signature_text(const um_model* model, size_t method, size_t signa
 
 size_t um_input_count(const um_model* model, size_t method, size_t signature) {
   const ProgramRow* row = FindProgram(model, method, signature);
-  return row != nullptr ? row->input_count : 0;
+  return row != nullptr ? um::Program(model->tables, *row).given() : 0;
 }
 
 size_t um_output_count(const um_model* model, size_t method, size_t signature) {
   const ProgramRow* row = FindProgram(model, method, signature);
-  return row != nullptr ? row->output_count : 0;
+  return row != nullptr ? um::Program(model->tables, *row).returned() : 0;
 }
 
 const char* um_tensor_name(const um_model* model, size_t method, size_t signature, size_t tensor) {
@@ -170,4 +173,19 @@ const char* um_result_text(const um_model* model, size_t method, size_t signatur
 const char* um_assumptions_text(const um_model* model, size_t method) {
   const MethodRow* row = FindMethod(model, method);
   return row != nullptr ? model->tables.text(row->assumptions) : nullptr;
+}
+
+int um_input_is_changed(const um_model* model, size_t method, size_t signature, size_t input) {
+  const ProgramRow* row = FindProgram(model, method, signature);
+  if (row == nullptr) return 0;
+  for (const um::format::UpdateRow& update : um::Program(model->tables, *row).updates) {
+    if (update.input == input) return 1;
+  }
+  return 0;
+}
+
+size_t um_state_count(const um_model* model) { return model != nullptr ? model->tables.states.size() : 0; }
+
+const char* um_state_name(const um_model* model, size_t state) {
+  return state < um_state_count(model) ? model->tables.text(model->tables.states[state].name) : nullptr;
 }

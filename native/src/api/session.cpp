@@ -65,6 +65,29 @@ um_status um_run(um_session* session, size_t method, const um_tensor* inputs, si
 
 size_t um_session_signature(const um_session* session) { return session != nullptr ? session->signature() : 0; }
 
+um_status um_session_state(um_session* session, size_t state, um_tensor* tensor, um_error* error) {
+  if (session == nullptr || tensor == nullptr) return Fail(error, UM_WRONG_ARGUMENT, "um_session_state: a null pointer");
+  if (state >= um_state_count(session->model())) {
+    return Fail(error, UM_WRONG_ARGUMENT, "there is no state number %zu: the file has %zu", state,
+                um_state_count(session->model()));
+  }
+  session->State(state, tensor);
+  return UM_OK;
+}
+
+um_status um_session_set_state(um_session* session, size_t state, const um_tensor* value, um_error* error) {
+  if (value == nullptr) return Fail(error, UM_WRONG_ARGUMENT, "um_session_set_state: a null pointer");
+  um_tensor own;
+  UM_TRY(um_session_state(session, state, &own, error));
+  return session->SetState(state, *value, error);
+}
+
+um_status um_session_reset_state(um_session* session, um_error* error) {
+  if (session == nullptr) return Fail(error, UM_WRONG_ARGUMENT, "um_session_reset_state: the session is a null pointer");
+  session->ResetState();
+  return UM_OK;
+}
+
 um_status um_session_cost(const um_session* session, int64_t* arena_bytes, int64_t* flops, int64_t* traffic) {
   if (session == nullptr || !session->prepared()) return UM_WRONG_ARGUMENT;
   const um::Plan& plan = *session->current();

@@ -112,7 +112,8 @@ um_status Archive::CheckPlaces(um_error* error) {
     if (rule == nullptr) {
       return Fail(error, UM_DAMAGED, "the file is damaged: it has a section of the unknown kind %u", entry.kind);
     }
-    const uint64_t key = uint64_t{entry.kind} << 32 | entry.detail;
+    const uint64_t place = static_cast<uint64_t>(rule - format::kSectionRules) + 1;  // the rules stand in order
+    const uint64_t key = place << 32 | entry.detail;
     const bool table = rule->row_bytes > 1;  // whose rows are numbered by 32 bits
     if (key <= last || entry.reserved != 0 || (entry.detail != 0 && !rule->many) ||
         entry.bytes % rule->row_bytes != 0 || (table && entry.bytes / rule->row_bytes > UINT32_MAX)) {

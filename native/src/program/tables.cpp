@@ -13,6 +13,17 @@ Span<const Row> Rows(const Archive& archive, SectionKind kind) {
   return {reinterpret_cast<const Row*>(bytes.data()), bytes.size() / sizeof(Row)};
 }
 
+// The rows of a program, which stand together.
+template <class Row>
+Span<const Row> RowsOf(const Tables& tables, const format::ProgramRow& program, Table<Row> rows) {
+  const size_t number = static_cast<size_t>(&program - tables.programs.data());
+  size_t first = 0;
+  while (first < rows.size() && rows[first].program != number) ++first;
+  size_t end = first;
+  while (end < rows.size() && rows[end].program == number) ++end;
+  return {rows.data() + first, end - first};
+}
+
 }  // namespace
 
 Tables::Tables(const Archive& archive)
@@ -37,7 +48,10 @@ Tables::Tables(const Archive& archive)
       buffers(Rows<format::BufferRow>(archive, SectionKind::kBuffers)),
       kernel_texts(archive.section(SectionKind::kKernelTexts)),
       weights(Rows<format::WeightRow>(archive, SectionKind::kWeights)),
-      shapes(Rows<format::ShapeRow>(archive, SectionKind::kShapes)) {}
+      shapes(Rows<format::ShapeRow>(archive, SectionKind::kShapes)),
+      states(Rows<format::StateRow>(archive, SectionKind::kStates)),
+      state_inputs(Rows<format::StateInputRow>(archive, SectionKind::kStateInputs)),
+      updates(Rows<format::UpdateRow>(archive, SectionKind::kUpdates)) {}
 
 Program::Program(const Tables& tables_in, const format::ProgramRow& row_in)
     : tables(tables_in),
@@ -48,6 +62,8 @@ Program::Program(const Tables& tables_in, const format::ProgramRow& row_in)
       checks(tables.checks.part(row.first_check, row.check_count)),
       tensors(tables.tensors.part(row.first_tensor, row.tensor_count)),
       code(tables.instructions.part(row.first_instruction, row.instruction_count)),
-      messages(tables.messages.part(row.first_message, row.message_count)) {}
+      messages(tables.messages.part(row.first_message, row.message_count)),
+      state_inputs(RowsOf(tables, row, tables.state_inputs)),
+      updates(RowsOf(tables, row, tables.updates)) {}
 
 }  // namespace um

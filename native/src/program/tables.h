@@ -40,6 +40,9 @@ struct Tables {
   Span<const uint8_t> kernel_texts;
   Table<format::WeightRow> weights;
   Table<format::ShapeRow> shapes;
+  Table<format::StateRow> states;
+  Table<format::StateInputRow> state_inputs;
+  Table<format::UpdateRow> updates;
 };
 
 // One program: its rows of the tables.
@@ -55,6 +58,12 @@ struct Program {
   Span<const format::TensorRow> tensors;
   Span<const format::InstructionRow> code;
   Span<const format::MessageRow> messages;
+  Span<const format::StateInputRow> state_inputs;  // one for each of the last inputs
+  Span<const format::UpdateRow> updates;           // one for each of the last outputs
+
+  // What the caller gives and gets.
+  size_t given() const { return inputs.size() - state_inputs.size(); }
+  size_t returned() const { return outputs.size() - updates.size(); }
 
   Span<const format::DimRow> dims(const format::SpecRow& spec) const {
     return tables.dims.part(spec.first_dim, spec.dim_count);

@@ -114,13 +114,64 @@ um_status VerifyKernelsAndWeights(const Tables& t, const Archive& archive, um_er
   return UM_OK;
 }
 
+// States, and what ties programs to them. Which inputs and outputs these are is checked program by program.
+um_status VerifyStates(const Tables& t, um_error* error) {
+  for (uint32_t k = 0; k < t.states.size(); ++k) {
+    const format::StateRow& s = t.states[k];
+    if (s.name >= t.strings.size() || s.weight >= t.weights.size() ||
+        t.weights[s.weight].layout != static_cast<uint32_t>(format::WeightLayout::kPlain)) {
+      return Damaged("the state", k, error);
+    }
+    for (uint32_t other = 0; other < k; ++other) {
+      if (strcmp(t.text(s.name), t.text(t.states[other].name)) == 0) return Damaged("the state", k, error);
+    }
+  }
+  for (uint32_t k = 0; k < t.state_inputs.size(); ++k) {
+    const format::StateInputRow& row = t.state_inputs[k];
+    const bool in_order = k == 0 || t.state_inputs[k - 1].program <= row.program;
+    if (row.program >= t.programs.size() || row.state >= t.states.size() || !in_order) {
+      return Damaged("the state input", k, error);
+    }
+  }
+  for (uint32_t k = 0; k < t.updates.size(); ++k) {
+    const bool in_order = k == 0 || t.updates[k - 1].program <= t.updates[k].program;
+    if (t.updates[k].program >= t.programs.size() || !in_order) return Damaged("the update", k, error);
+  }
+  return UM_OK;
+}
+
+// All programs of a method keep and change the same.
+bool SameEffects(const Program& a, const Program& b) {
+  if (a.state_inputs.size() != b.state_inputs.size() || a.updates.size() != b.updates.size()) return false;
+  for (size_t k = 0; k < a.state_inputs.size(); ++k) {
+    if (a.state_inputs[k].state != b.state_inputs[k].state) return false;
+  }
+  for (size_t k = 0; k < a.updates.size(); ++k) {
+    if (a.updates[k].input != b.updates[k].input) return false;
+  }
+  return true;
+}
+
+um_status VerifyEffects(const Tables& t, um_error* error) {
+  for (const format::MethodRow& method : t.methods) {
+    for (uint32_t k = 1; k < method.program_count; ++k) {
+      const uint32_t number = method.first_program + k;
+      if (!SameEffects(Program(t, t.programs[method.first_program]), Program(t, t.programs[number]))) {
+        return Damaged("the program", number, error);
+      }
+    }
+  }
+  return UM_OK;
+}
+
 um_status Verify(const Tables& tables, const Archive& archive, um_error* error) {
   UM_TRY(VerifyStrings(tables, error));
   UM_TRY(VerifySpans(tables, error));
   UM_TRY(VerifyMethods(tables, error));
   UM_TRY(VerifyKernelsAndWeights(tables, archive, error));
+  UM_TRY(VerifyStates(tables, error));
   for (const format::ProgramRow& row : tables.programs) UM_TRY(VerifyProgram(Program(tables, row), error));
-  return UM_OK;
+  return VerifyEffects(tables, error);
 }
 
 }  // namespace um

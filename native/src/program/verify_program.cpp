@@ -33,6 +33,12 @@ class ProgramVerifier {
     for (uint32_t k = 0; k < p_.tensors.size(); ++k) {
       if (!TensorIsSound(p_.tensors[k], k)) return Damaged("tensor register", k);
     }
+    for (uint32_t k = 0; k < p_.state_inputs.size(); ++k) {
+      if (!StateInputIsSound(k)) return Damaged("state input", k);
+    }
+    for (uint32_t k = 0; k < p_.updates.size(); ++k) {
+      if (!UpdateIsSound(k)) return Damaged("update", k);
+    }
     return VerifyCode();
   }
 
@@ -66,6 +72,46 @@ class ProgramVerifier {
         default:
           return false;
       }
+    }
+    return true;
+  }
+
+  // The last inputs are states, each once, as large as their weights.
+  bool StateInputIsSound(uint32_t k) const {
+    const format::StateInputRow& row = p_.state_inputs[k];
+    const size_t count = p_.state_inputs.size();
+    if (count > p_.inputs.size() || row.input != p_.inputs.size() - count + k) return false;
+    for (uint32_t other = 0; other < k; ++other) {
+      if (p_.state_inputs[other].state == row.state) return false;
+    }
+    const format::SpecRow& spec = p_.inputs[row.input];
+    const format::WeightRow& weight = t_.weights[t_.states[row.state].weight];
+    if (spec.dtype != weight.dtype || spec.dim_count != weight.dim_count) return false;
+    for (uint32_t axis = 0; axis < spec.dim_count; ++axis) {
+      const format::DimRow& d = p_.dims(spec)[axis];
+      if (d.kind != static_cast<uint32_t>(format::DimKind::kFixed) ||
+          d.value != t_.shapes[weight.first_dim + axis].size) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  // The last outputs go into inputs of the same dtype and dims, each into another.
+  bool UpdateIsSound(uint32_t k) const {
+    const format::UpdateRow& row = p_.updates[k];
+    const size_t count = p_.updates.size();
+    if (count > p_.outputs.size() || row.output != p_.outputs.size() - count + k || row.input >= p_.inputs.size()) {
+      return false;
+    }
+    for (uint32_t other = 0; other < k; ++other) {
+      if (p_.updates[other].input == row.input) return false;
+    }
+    const format::SpecRow &from = p_.outputs[row.output], &to = p_.inputs[row.input];
+    if (from.dtype != to.dtype || from.dim_count != to.dim_count) return false;
+    for (uint32_t axis = 0; axis < from.dim_count; ++axis) {
+      const format::DimRow &a = p_.dims(from)[axis], &b = p_.dims(to)[axis];
+      if (a.kind != b.kind || a.value != b.value) return false;
     }
     return true;
   }

@@ -85,7 +85,7 @@ um_status um_session::PackInputs(const um_tensor* inputs, um_error* error) {
 // -- outputs --------------------------------------------------------------------------------------------------
 void um_session::Describe(um_tensor* outputs) const {
   const um::Program& program = current_->program();
-  for (size_t k = 0; k < program.outputs.size(); ++k) {
+  for (size_t k = 0; k < program.returned(); ++k) {
     um_tensor& output = outputs[k];
     output.dtype = static_cast<um_dtype>(program.outputs[k].dtype);
     output.rank = static_cast<int32_t>(program.outputs[k].dim_count);
@@ -171,17 +171,20 @@ um_status um_session::CheckOverlap(um_error* error) const {
 // -- run ------------------------------------------------------------------------------------------------------
 um_status um_session::Execute(um_tensor* outputs, size_t count, um_error* error) {
   Plan& plan = *current_;
-  if (count != plan.program().outputs.size() || (outputs == nullptr && count > 0)) {
+  const size_t wanted = plan.program().returned();
+  if (count != wanted || (outputs == nullptr && count > 0)) {
     return Fail(error, UM_WRONG_ARGUMENT, "%zu outputs were given; the signature %s has %zu",
-                outputs == nullptr ? size_t{0} : count, plan.program().tables.text(plan.program().row.signature),
-                plan.program().outputs.size());
+                outputs == nullptr ? size_t{0} : count, plan.program().tables.text(plan.program().row.signature), wanted);
   }
-  const um_status placed = PlaceOutputs(outputs, error);
+  const bool effects = plan.program().updates.size() > 0;
+  um_status placed = PlaceOutputs(effects ? WithUpdates(outputs) : outputs, error);
+  if (placed == UM_OK && effects) placed = CheckDestinations(error);
   if (placed != UM_OK) {
     if (placed == UM_OUTPUT_TOO_SMALL) Describe(outputs);
     return placed;
   }
   UM_TRY(Run(error));
+  if (effects) Update();
   Describe(outputs);
   for (size_t k = 0; k < count; ++k) outputs[k].data = plan.outputs()[k];
   return UM_OK;

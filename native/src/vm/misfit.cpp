@@ -60,8 +60,8 @@ um_status RefuseInputs(const Program& program, const Misfit& misfit, const um_te
   const char* name = about_input ? t.text(program.inputs[misfit.at].name) : "";
   switch (misfit.kind) {
     case Misfit::kCount:
-      return Fail(error, UM_WRONG_INPUT, "%zu inputs were given; the signature %s has %zu", count, signature,
-                  program.inputs.size());
+      return Fail(error, UM_WRONG_INPUT, "%zu inputs were given; the signature %s has %zu", count - program.state_inputs.size(),
+                  signature, program.given());
     case Misfit::kDtype:
       return Fail(error, UM_WRONG_INPUT, "input %u (%s) is of %s; the signature %s wants %s", misfit.at, name,
                   NameOf(inputs[misfit.at].dtype), signature, DtypeName(program.inputs[misfit.at].dtype));
@@ -89,7 +89,9 @@ um_status RefuseSignatures(const Tables& tables, const format::MethodRow& method
                            um_error* error) {
   Line line;
   line.Put("no signature of the method %s takes (", tables.text(method.name));
-  for (size_t k = 0; k < count; ++k) {
+  const size_t states =
+      method.program_count > 0 ? Program(tables, tables.programs[method.first_program]).state_inputs.size() : 0;
+  for (size_t k = 0; k + states < count; ++k) {
     if (k > 0) line.Put(", ");
     PutTensor(inputs[k], &line);
   }

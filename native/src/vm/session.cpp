@@ -25,7 +25,7 @@ um_status um_session::Allocate(um_error* error) {
   if (!memory_.AllocateZeroed(bytes)) return um::OutOfMemory(error, bytes);
   plans_ = reinterpret_cast<Plan**>(memory_.data());
   last_ = reinterpret_cast<uint32_t*>(memory_.data() + programs * sizeof(Plan*));
-  return UM_OK;
+  return AllocateState(error);
 }
 
 um_status um_session::MakePlan(uint32_t program, um_error* error) {
@@ -51,13 +51,25 @@ um_status um_session::Prepare(size_t method, const um_tensor* inputs, size_t cou
   if (inputs == nullptr && count > 0) return um::Fail(error, UM_WRONG_ARGUMENT, "the inputs are a null pointer");
   const um::format::MethodRow& row = t.methods[method];
   Plan* plan = row.program_count > 0 ? plans_[row.first_program + last_[method]] : nullptr;
+  if (HasEffects() && row.program_count > 0) {
+    const um::Program program(t, t.programs[row.first_program]);
+    const size_t states = program.state_inputs.size();
+    if (count != program.given()) {
+      Misfit misfit;
+      misfit.kind = Misfit::kCount;
+      return um::RefuseInputs(program, misfit, inputs, count + states, error);
+    }
+    inputs = WithStates(program, inputs);
+    count += states;
+  }
   if (plan != nullptr && plan->IsSizedFor(inputs, count)) {
     current_ = plan;
     signature_ = last_[method];
   } else {
     UM_TRY(Choose(method, inputs, count, error));
   }
-  const um_status status = Bind(inputs, error);
+  um_status status = Bind(inputs, error);
+  if (status == UM_OK && HasEffects()) status = KeepDestinations(inputs, error);
   if (status != UM_OK) current_ = nullptr;
   return status;
 }

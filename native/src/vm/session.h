@@ -3,6 +3,17 @@
 
 #include "vm/plan.h"
 
+namespace um {
+
+// Where an update goes: the caller's memory, or a state's.
+struct Destination {
+  void* data;
+  const int64_t* strides;  // `kept`, or null where it is contiguous
+  int64_t kept[UM_MAX_RANK];
+};
+
+}  // namespace um
+
 struct um_session {
  public:
   um_session(um_model* model, size_t max_arena_bytes) : model_(model), max_arena_bytes_(max_arena_bytes) {}
@@ -21,9 +32,14 @@ struct um_session {
   [[nodiscard]] um_status Execute(um_tensor* outputs, size_t count, um_error* error);
 
   bool prepared() const { return current_ != nullptr; }
-  size_t output_count() const { return current_->program().outputs.size(); }
+  size_t output_count() const { return current_->program().returned(); }
   size_t signature() const { return signature_; }
   const um::Plan* current() const { return current_; }
+
+  // What the session keeps from call to call (state.cpp).
+  void State(size_t state, um_tensor* tensor) const;
+  [[nodiscard]] um_status SetState(size_t state, const um_tensor& value, um_error* error);
+  void ResetState();
 
  private:
   um_status Choose(size_t method, const um_tensor* inputs, size_t count, um_error* error);
@@ -38,6 +54,15 @@ struct um_session {
   um_status CheckOverlap(um_error* error) const;
   um_status Run(um_error* error);
 
+  // What calls keep and change (state.cpp).
+  um_status AllocateState(um_error* error);
+  bool HasEffects() const { return model_->tables.state_inputs.size() + model_->tables.updates.size() > 0; }
+  const um_tensor* WithStates(const um::Program& program, const um_tensor* inputs) const;
+  um_status KeepDestinations(const um_tensor* inputs, um_error* error);
+  const um_tensor* WithUpdates(const um_tensor* outputs) const;
+  um_status CheckDestinations(um_error* error) const;
+  void Update();
+
   um_model* model_;
   size_t max_arena_bytes_;
   um::Block memory_;
@@ -46,6 +71,11 @@ struct um_session {
   um::Block arena_;
   um::Block packed_;  // copies of inputs that are not contiguous or aligned
   um::Block given_;   // outputs for which the caller gave no memory
+  um::Block state_memory_;
+  uint8_t** states_ = nullptr;              // where each state is
+  um_tensor* whole_inputs_ = nullptr;       // a call's inputs, then its states
+  um_tensor* whole_outputs_ = nullptr;      // a call's outputs, then its updates
+  um::Destination* destinations_ = nullptr;  // of the prepared call's updates
   um::Plan* current_ = nullptr;
   size_t signature_ = 0;
 };

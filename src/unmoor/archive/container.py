@@ -94,9 +94,10 @@ def open_container(data: memoryview) -> Container:
     for kind, detail, offset, length, flags, reserved, section_digest in table:
         section = layout.BY_KIND.get(kind)
         name = section.name if section else f"of the unknown kind {kind}"
-        if section is None or reserved or (kind, detail) <= last or (detail and not section.detail):
+        place = (layout.SECTIONS.index(section) if section else 0, detail)
+        if section is None or reserved or place <= last or (detail and not section.detail):
             raise ArchiveError(f"the file is damaged: the section {name} breaks the rules of the format")
-        last = (kind, detail)
+        last = place
         if flags == layout.APART and section.name == "weight_data" and not offset and not any(section_digest):
             sections[kind, detail], apart_bytes = None, length
             continue

@@ -13,12 +13,11 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import pairwise
 
 MAGIC = b"\x8dUNM\r\n\x1a\n"  # a byte that is no ASCII, both line ends, and DOS's end of file: text transfers damage it
-VERSION = 1  # written by this code
-OLDEST_READER = 1  # the oldest reader version that understands what this code writes
-READS = 1  # readers refuse a file whose `oldest_reader` is greater
+VERSION = 1  # written by this code, and readable by readers of that version; but for
+VERSION_OF_STATE = 2  # files with states or updates
+READS = 2  # readers refuse a file whose `oldest_reader` is greater
 
 SECTION_ALIGNMENT = 64
 WEIGHTS_ALIGNMENT = 4096  # of the weights section: pages can be mapped
@@ -304,6 +303,31 @@ WEIGHT = Row(
     ),
 )
 SHAPE = Row("ShapeRow", "One size of a weight's shape.", (Field("size", "i64", "elements, >= 0"),))
+STATE = Row(
+    "StateRow",
+    "A tensor that a session keeps from call to call. States have distinct names.",
+    (_u32("name", "its name", "strings"), _u32("weight", "its value before the first call: a plain weight", "weights")),
+)
+STATE_INPUT = Row(
+    "StateInputRow",
+    "An input that the session gives: the last inputs of a program are its states. Sorted by program, then input.",
+    (
+        _u32("program", "the program", "programs"),
+        _u32("input", "number of the input, all dims fixed"),
+        _u32("state", "the state: dtype and sizes are those of its weight", "states"),
+    ),
+)
+UPDATE = Row(
+    "UpdateRow",
+    "An output that is written back into an input of the same dtype and dims once the call has succeeded: the last "
+    "outputs of a program. Sorted by program, then output; no input is written twice. The programs of a method have "
+    "equal state inputs and updates.",
+    (
+        _u32("program", "the program", "programs"),
+        _u32("output", "number of the output"),
+        _u32("input", "number of the input"),
+    ),
+)
 CODE_ENTRY = Row(
     "CodeEntryRow", "Where a kernel starts.", (Field("offset", "u64", "byte offset of its first instruction"),)
 )
@@ -333,6 +357,9 @@ SECTIONS = (
     Section("shapes", 22, "Shapes of the weights.", SHAPE),
     Section("code_entries", 23, "One row for each kernel, in order.", CODE_ENTRY, "target code", optional=True),
     Section("machine_code", 24, "Relocation-free machine code for one target.", None, "target code", optional=True),
+    Section("states", 26, "What sessions keep.", STATE, optional=True),
+    Section("state_inputs", 27, "Inputs that sessions give.", STATE_INPUT, optional=True),
+    Section("updates", 28, "Outputs that are written back.", UPDATE, optional=True),
     Section("weight_data", 25, "The constants' bytes, zeros between them.", aligned=WEIGHTS_ALIGNMENT),
 )
 BY_NAME = {s.name: s for s in SECTIONS}
@@ -340,7 +367,8 @@ BY_KIND = {s.kind: s for s in SECTIONS}
 
 # Rows are owned: those of the roots by the file, each other row by the one row whose run it is in. A walk over roots,
 # and in each row over its runs in the order of the fields, meets the rows of every table in order, and all of them.
-ROOTS = ("methods", "kernels", "weights")
+ROOTS = ("methods", "kernels", "weights", "states", "state_inputs", "updates")
+STATEFUL = ("states", "state_inputs", "updates")
 RUNS = {s.name: tuple(f for f in s.row.fields if f.count) if s.row else () for s in SECTIONS}
 
 # What fields with `of` one of these names hold.
@@ -349,4 +377,4 @@ ROLES = {"in": 0, "out": 1, "local": 2}
 WEIGHT_LAYOUTS = {"plain": 0, "panels": 1}
 CHECK_OPS = {"==": 0, "!=": 1, "<=": 2, "<": 3}
 
-assert all(a.kind < b.kind for a, b in pairwise(SECTIONS))
+assert len(BY_KIND) == len(SECTIONS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from unmoor import dtypes
 from unmoor.archive import layout
 from unmoor.archive.container import Container, open_container
+from unmoor.archive.effects import check_effects, effects_of
 from unmoor.archive.rules import check_program
 from unmoor.archive.tables import Record, Tables
 from unmoor.errors import ArchiveError, UnmoorError
@@ -31,6 +33,7 @@ from unmoor.ir.program import (
     Opcode,
     Place,
     Program,
+    State,
     TensorRegister,
     Weight,
 )
@@ -71,16 +74,27 @@ class _Decoder:
         weights = self._weights()
         self._check_tiling("graphs", [(m.graph_offset, m.graph_bytes) for m in t["methods"]])
         self._check_tiling("kernel_texts", [(k.text_offset, k.text_bytes) for k in t["kernels"]])
+        states = tuple(State(t.string(s.name), s.weight) for s in t["states"])
+        self.effects = effects_of(t, [s.name for s in states])
         methods = tuple(map(self._method, t["methods"]))
-        for what, names in (("methods", [m.name for m in methods]), ("kernels", [k.name for k in kernels])):
+        for what, names in (
+            ("methods", [m.name for m in methods]),
+            ("kernels", [k.name for k in kernels]),
+            ("states", [s.name for s in states]),
+        ):
             if len(set(names)) != len(names):
                 raise ArchiveError(f"the file is damaged: two {what} have the same name")
         for method in methods:
             if len({(p.signature.arguments, p.signature.result) for p in method.programs}) > 1:
                 raise ArchiveError(f"the file is damaged: the programs of {method.name} differ in their structures")
+            if len({(p.signature.states, p.signature.changed) for p in method.programs}) > 1:
+                raise ArchiveError(f"the file is damaged: the programs of {method.name} differ in what they change")
             for number, program in enumerate(method.programs):
                 check_program(program, kernels, weights, f"method {method.name}, program {number}")
-        return Image(methods, kernels, weights, self._code(kernels))
+                check_effects(program.signature, states, weights, f"method {method.name}, program {number}")
+        if any(weights[s.weight].panels is not None for s in states):
+            raise ArchiveError("the file is damaged: a state's first value is a packed weight")
+        return Image(methods, kernels, weights, self._code(kernels), states)
 
     def _check_tiling(self, section: str, spans: Sequence[tuple[int, int]]) -> None:
         """Texts lie one after the other and fill their section."""
@@ -173,8 +187,9 @@ class _Decoder:
         shape = tuple(self._dim(d, symbols, is_input) for d in self.tables.span(row, "dim", "dims"))
         return TensorSpec(self.tables.string(row.name), TensorType(dtypes.BY_CODE[row.dtype], shape))
 
-    def _signature(self, row: Record) -> Signature:
+    def _signature(self, row: Record, number: int) -> Signature:
         t = self.tables
+        states, changed = self.effects[number]
         symbols = self._names(row, "symbol")
         specs = t.span(row, "spec", "specs")
         if len(specs) != row.input_count + row.output_count:
@@ -186,9 +201,11 @@ class _Decoder:
         return Signature(
             tuple(self._spec(s, symbols, True) for s in specs[: row.input_count]),
             tuple(self._spec(s, symbols, False) for s in specs[row.input_count :]),
-            parse_arguments(t.string(row.arguments), row.input_count),
-            parse_result(t.string(row.result), row.output_count),
+            parse_arguments(t.string(row.arguments), row.input_count - len(states)),
+            parse_result(t.string(row.result), row.output_count - len(changed)),
             relations,
+            states,
+            changed,
         )
 
     def _tensor(self, row: Record) -> TensorRegister:
@@ -202,10 +219,10 @@ class _Decoder:
         kernel, target = (0, row.kernel) if opcode in JUMPS else (row.kernel, 0)
         return Instruction(opcode, kernel, row.extent, tensors, ints, row.expected, row.message, row.source, target)
 
-    def _program(self, row: Record) -> Program:
+    def _program(self, row: Record, number: int) -> Program:
         t = self.tables
         return Program(
-            self._signature(row),
+            self._signature(row, number),
             tuple(Formula(FormulaOp(f.op), f.a, f.b) for f in t.span(row, "formula", "formulas")),
             tuple(Check(CheckOp(c.op), c.left, c.right, c.message) for c in t.span(row, "check", "checks")),
             tuple(map(self._tensor, t.span(row, "tensor", "tensors"))),
@@ -225,5 +242,5 @@ class _Decoder:
             tuple((t.string(c.name), c.weight) for c in t.span(row, "constant", "constants")),
             self._names(row, "parameter"),
             t.string(row.assumptions),
-            tuple(map(self._program, t.span(row, "program", "programs"))),
+            tuple(map(self._program, t.span(row, "program", "programs"), itertools.count(row.first_program))),
         )

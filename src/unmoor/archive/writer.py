@@ -49,8 +49,9 @@ def chunks(image: Image, apart: Placing | None = None) -> Iterator[Bytes]:
         entries.append(_entry(part, offset))
         offset += 0 if part.pieces is None else part.bytes
     table = b"".join(entries)
+    version = layout.VERSION_OF_STATE if any(p.section.name in layout.STATEFUL for p in parts) else layout.VERSION
     head = layout.HEADER.struct.pack(
-        layout.MAGIC, layout.VERSION, layout.OLDEST_READER, offset, len(parts), 0, bytes(layout.DIGEST_BYTES)
+        layout.MAGIC, version, version, offset, len(parts), 0, bytes(layout.DIGEST_BYTES)
     )[: -layout.DIGEST_BYTES]
     yield head + hashlib.sha256(head + table).digest() + table
     for part, padding in zip(parts, paddings, strict=True):
@@ -188,6 +189,15 @@ class _Encoder:
         shape = self.span("shapes", ((n,) for n in w.shape))
         return (self.string(w.name), w.dtype.code, *shape, *packed, offset, w.data.nbytes, *matrices)
 
+    def _effects(self, image: Image) -> None:
+        """The programs' state inputs and updates."""
+        numbers = {s.name: k for k, s in enumerate(image.states)}
+        signatures = [p.signature for m in image.methods for p in m.programs]
+        for program, s in enumerate(signatures):
+            inputs, outputs = len(s.given), len(s.returned)
+            self.span("state_inputs", ((program, inputs + k, numbers[name]) for k, name in enumerate(s.states)))
+            self.span("updates", ((program, outputs + k, number) for k, number in enumerate(s.changed)))
+
     # -- the whole ----------------------------------------------------------------------------
     def encode(self, image: Image, apart: Placing | None) -> list[Part]:
         """The sections in the order of the layout."""
@@ -197,6 +207,8 @@ class _Encoder:
         offsets, length = placing.place(image.weights)
         self.span("weights", (self._weight(w, at) for w, at in zip(image.weights, offsets, strict=True)))
         pieces = None if apart else tuple(_weight_pieces(image.weights, offsets))
+        self.span("states", ((self.string(s.name), s.weight) for s in image.states))
+        self._effects(image)
         single: dict[str, tuple[Bytes, ...]] = {"string_bytes": (bytes(self.string_bytes),)}
         single |= {name: (bytes(text),) for name, text in self.texts.items()}
         codes = sorted(image.code, key=lambda c: c.target.code)
@@ -212,7 +224,8 @@ class _Encoder:
                 parts.append(Part(section, 0, length, pieces))
             elif section.row is not None:
                 table = b"".join(section.row.struct.pack(*row) for row in self.rows[section.name])
-                parts.append(Part(section, 0, len(table), (table,)))
+                if table or not section.optional:
+                    parts.append(Part(section, 0, len(table), (table,)))
             elif not section.optional or single[section.name][0]:
                 parts.append(Part(section, 0, len(single[section.name][0]), single[section.name]))
         return parts

@@ -37,10 +37,25 @@ def compile_recording(recording: Recording, example: tuple[ExampleTensor, ...], 
     grouped = through_blocks(fuse, typed)
     calls = {n: lower(n) for n in grouped.walk() if n.op.startswith("fusion::")}
     outputs = tuple(
-        TensorSpec(f"output{k}" if len(grouped.outputs) > 1 else "output", tensor_type(v))
-        for k, v in enumerate(grouped.outputs)
+        TensorSpec(name, tensor_type(v))
+        for name, v in zip(_output_names(recording, len(grouped.outputs)), grouped.outputs, strict=True)
         if isinstance(v, Value)
     )
-    signature = Signature(special.inputs, outputs, recording.arguments, recording.result, typed.relations)
+    signature = Signature(
+        special.inputs,
+        outputs,
+        recording.arguments,
+        recording.result,
+        typed.relations,
+        tuple(s.name for s in recording.states),
+        recording.changed,
+    )
     emitted = emit(grouped, calls, signature)
     return Compiled(signature, (("specialise", special.graph), *stages), grouped, emitted)
+
+
+def _output_names(recording: Recording, count: int) -> list[str]:
+    """Names for people: outputs are numbered where there are several; changed inputs keep their own names."""
+    returned = count - len(recording.changed)
+    names = [f"output{k}" if returned > 1 else "output" for k in range(returned)]
+    return names + [recording.example[k].name for k in recording.changed]

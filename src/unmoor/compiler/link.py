@@ -11,11 +11,11 @@ from unmoor import codegen
 from unmoor.compiler.compile import Compiled
 from unmoor.dtypes import BY_NUMPY
 from unmoor.ir.dim import const
-from unmoor.ir.graph import Constant
+from unmoor.ir.graph import Constant, Value
 from unmoor.ir.kernel import PANEL_ALIGN, PANEL_WIDTH, Kernel, Panels
 from unmoor.ir.object_code import ObjectCode
 from unmoor.ir.printer import print_graph
-from unmoor.ir.program import Image, Instruction, Method, Opcode, Place, Program, Weight
+from unmoor.ir.program import Image, Instruction, Method, Opcode, Place, Program, State, Weight
 from unmoor.ir.recording import Recording
 from unmoor.ir.target import Target
 
@@ -57,9 +57,13 @@ class Linker:
             methods.append(
                 Method(entry.name, graph, constants, entry.recording.parameters, entry.assumptions, programs)
             )
+        states: dict[str, State] = {}
+        for entry in entries:
+            for s in entry.recording.states:
+                states.setdefault(s.name, State(s.name, weights.add_plain(Constant(Value(s.name), s.data, s.origin))))
         named = tuple(replace(k, name=f"k{n}_{k.name}") for k, n in kernels.items())
         code = tuple(self._object_code(tuple(kernels), named, target) for target in targets)
-        return Image(tuple(methods), named, tuple(weights.weights), code)
+        return Image(tuple(methods), named, tuple(weights.weights), code, tuple(states.values()))
 
     def _object_code(self, kernels: tuple[Kernel, ...], named: tuple[Kernel, ...], target: Target) -> ObjectCode:
         """One blob with all kernels; only those not seen before are compiled."""

@@ -155,6 +155,14 @@ class Weight:
 
 
 @dataclass(frozen=True)
+class State:
+    """A tensor that a session keeps from call to call, by name; `weight` is its value before the first call."""
+
+    name: str
+    weight: int
+
+
+@dataclass(frozen=True)
 class Method:
     """One entry point: its name, the recorded graph's text ("" where it was stripped), what the trace froze, and a
     program per signature. `constants` says which weight of the file each constant of the recorded graph is, by
@@ -176,3 +184,4 @@ class Image:
     kernels: tuple[Kernel, ...]
     weights: tuple[Weight, ...]
     code: tuple[ObjectCode, ...]
+    states: tuple[State, ...] = ()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
+import numpy as np
+
 from unmoor.dtypes import DType
 from unmoor.ir.graph import Graph, Source
 from unmoor.ir.signature import Structure
@@ -40,11 +42,21 @@ class Assumption:
 
 @dataclass(frozen=True)
 class ExampleTensor:
-    """An example input as specialisation needs it: name, dtype and concrete sizes."""
+    """An example input as specialisation needs it: name, dtype and concrete sizes; `fixed`: no others are possible."""
 
     name: str
     dtype: DType
     shape: tuple[int, ...]
+    fixed: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class RecordedState:
+    """A tensor that calls change and keep: its name, its read-only value at the trace, and where it came from."""
+
+    name: str
+    data: np.ndarray
+    origin: str = ""
 
 
 @dataclass(frozen=True)
@@ -52,9 +64,11 @@ class Recording:
     """One captured call: graph inputs are the tensors of `arguments` (a structure of the 2-tuple (args, kwargs)),
     in leaf order; `example` describes them. `result` is the structure of the graph's outputs.
 
-    `returned` describes the tensors among the outputs as the call gave them (None for a number): what is compiled for
+    `returned` describes the tensors among the results as the call gave them (None for a number): what is compiled for
     the example must give the same. A recording read from a file has none.
-    `parameters` names the positional parameters of the callable, for messages and the signature.
+    `parameters` names the positional parameters of the callable, for messages and the signature. `states` are the last
+    inputs, which no argument gives: name and first value of what a session keeps. The last `len(changed)` outputs are
+    no part of the result: they are the new values of the inputs of these numbers.
     """
 
     graph: Graph
@@ -64,3 +78,5 @@ class Recording:
     assumptions: tuple[Assumption, ...] = field(default=())
     parameters: tuple[str, ...] = field(default=())
     returned: tuple[ExampleTensor | None, ...] = field(default=())
+    states: tuple[RecordedState, ...] = field(default=())
+    changed: tuple[int, ...] = field(default=())

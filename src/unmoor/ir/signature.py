@@ -61,6 +61,9 @@ class Signature:
     """One accepted form of a call. `inputs` are in the order of the structure's leaves.
 
     `arguments` is the structure of (args, kwargs) as a 2-tuple; `result` that of the returned value.
+
+    The last `len(states)` inputs are state: the session gives them, under these names. The last `len(changed)` outputs
+    are written back once the call has succeeded: each into the input of that number, a state or a tensor of the caller.
     """
 
     inputs: tuple[TensorSpec, ...]
@@ -68,9 +71,27 @@ class Signature:
     arguments: Structure
     result: Structure
     relations: tuple[Relation, ...] = field(default=())
+    states: tuple[str, ...] = field(default=())
+    changed: tuple[int, ...] = field(default=())
+
+    @property
+    def given(self) -> tuple[TensorSpec, ...]:
+        """The inputs that the caller gives."""
+        return self.inputs[: len(self.inputs) - len(self.states)]
+
+    @property
+    def returned(self) -> tuple[TensorSpec, ...]:
+        """The outputs that the caller gets."""
+        return self.outputs[: len(self.outputs) - len(self.changed)]
 
     def __str__(self) -> str:
-        ins = ", ".join(map(str, self.inputs))
-        outs = ", ".join(str(o.type) for o in self.outputs)
+        ins = ", ".join(map(str, self.given))
+        outs = ", ".join(str(o.type) for o in self.returned)
         where = " where " + ", ".join(map(str, self.relations)) if self.relations else ""
-        return f"({ins}) -> ({outs}){where}"
+        return f"({ins}) -> ({outs}){where}{self._effects()}"
+
+    def _effects(self) -> str:
+        changes = [self.inputs[k].name for k in self.changed if k < len(self.given)]
+        kept = [f"{name}: {spec.type}" for name, spec in zip(self.states, self.inputs[len(self.given) :], strict=True)]
+        text = f"; changes {', '.join(changes)} in place" if changes else ""
+        return text + (f"; state {', '.join(kept)}" if kept else "")

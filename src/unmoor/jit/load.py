@@ -44,6 +44,7 @@ def load(
         from unmoor.jit.recompile import Recompiler  # the compiler is large, and few models need it
 
         recompiler = again.setdefault("recompiler", Recompiler(source, digest))
-        return recompiler.missed(name, args, kwargs, error)
+        return recompiler.missed(model, name, args, kwargs, error)
 
-    return runtime.open(opened, trust=trust, method=method, on_miss=missed)
+    model = runtime.open(opened, trust=trust, method=method, on_miss=missed)
+    return model

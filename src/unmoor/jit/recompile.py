@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from threading import Lock
 from typing import Any
 
 from unmoor import archive, codegen
+from unmoor.dtypes import BY_NUMPY
 from unmoor.errors import ArchiveError, MissingDependency, SignatureError
 from unmoor.ir.parser import parse_graph
 from unmoor.ir.program import Image, Method
-from unmoor.ir.recording import ExampleTensor, Recording
+from unmoor.ir.recording import ExampleTensor, RecordedState, Recording
 from unmoor.ir.target import Target
 from unmoor.jit.specialisations import Specialisations
 from unmoor.options import Options
+from unmoor.runtime import Model
 from unmoor.runtime.structures import rebuild as as_plain_data
 
 
@@ -36,15 +39,21 @@ class Recompiler:
     def __init__(self, source: Any, digest: str) -> None:
         self._source, self._digest = source, digest
         self._methods: dict[str, Specialisations] = {}
+        self._lock = Lock()
 
-    def missed(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], error: SignatureError) -> Any:
-        """The result of the call; `error` where it cannot be compiled here or the file holds no recorded graph."""
+    def missed(
+        self, caller: Model, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], error: SignatureError
+    ) -> Any:
+        """The result of the call of `caller`, whose state it takes and changes; `error` where it cannot be compiled here or the file holds no recorded graph."""
         if compiling_target() is None:
             raise SignatureError(f"{error}\nTo compile for other signatures here: pip install 'unmoor[compile]'")
         if name not in self._methods:
             self._methods[name] = self._specialisations(name, error)
         known = self._methods[name]
-        return known.model(*args, **kwargs) if known.compiled else known.missed(name, args, kwargs, error)
+        if not known.recording.states:
+            return known.model(*args, **kwargs) if known.compiled else known.missed(name, args, kwargs, error)
+        with self._lock:
+            return _with_state_of(caller, known, args, kwargs)
 
     def _specialisations(self, name: str, error: SignatureError) -> Specialisations:
         if archive.digest(self._source) != self._digest:
@@ -57,10 +66,25 @@ class Recompiler:
         return Specialisations(name, recording, method.assumptions, Options(), "inputs", as_plain_data)
 
 
+def _with_state_of(caller: Model, known: Specialisations, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """A call by another model, which is given the caller's state and hands it back changed."""
+    known.compile_for(args, kwargs)
+    names = set(known.model.state())
+    known.model.set_state({n: v for n, v in caller.state().items() if n in names})
+    result = known.model(*args, **kwargs)
+    caller.set_state(known.model.state())
+    return result
+
+
 def _recording(image: Image, method: Method) -> Recording:
     """The recording that a method was compiled from. Its example has the right names and dtypes only."""
     signature = method.programs[0].signature
     data = {name: archive.unpack(image.weights[k]) for name, k in method.constants}
-    example = tuple(ExampleTensor(i.name, i.type.dtype, ()) for i in signature.inputs)
+    weights = {s.name: image.weights[s.weight] for s in image.states}
+    states = tuple(RecordedState(n, archive.unpack(weights[n]), weights[n].name) for n in signature.states)
+    example = tuple(ExampleTensor(i.name, i.type.dtype, ()) for i in signature.given)
+    example += tuple(ExampleTensor(s.name, BY_NUMPY[s.data.dtype], s.data.shape, True) for s in states)
     graph = parse_graph(method.graph, data)
-    return Recording(graph, signature.arguments, signature.result, example, (), method.parameters)
+    return Recording(
+        graph, signature.arguments, signature.result, example, (), method.parameters, states, signature.changed
+    )

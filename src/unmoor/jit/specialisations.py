@@ -53,7 +53,10 @@ class Specialisations:
             if known.signature == compiled.signature:
                 return known
         same.append(compiled)
+        before = getattr(self, "model", None)
         self.model = self._open()
+        if before is not None and self.recording.states:
+            self.model.set_state(before.state())
         return compiled
 
     def missed(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], error: SignatureError) -> Any:
@@ -86,7 +89,8 @@ class Specialisations:
     def _example_of(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[ExampleTensor, ...]:
         recording = self.recording
         tensors = flatten(recording.arguments, args, kwargs, _positional_names(recording))
-        return tuple(_described(known.name, t) for known, t in zip(recording.example, tensors, strict=True))
+        given = tuple(_described(known.name, t) for known, t in zip(recording.example, tensors, strict=False))
+        return given + recording.example[len(given) :]  # the states are what they always are
 
 
 def _positional_names(recording: Recording) -> tuple[str, ...]:

@@ -52,6 +52,19 @@ class TracedFunction:
         """
         return self._programs.model(*args, **kwargs)
 
+    # -- state --------------------------------------------------------------------------------
+    def state(self) -> dict[str, np.ndarray]:
+        """What calls keep and change, by name: copies. It starts as it was at the trace."""
+        return self._programs.model.state()
+
+    def set_state(self, values: dict[str, Any] | None = None, **named: Any) -> None:
+        """Sets states, by name, to arrays or tensors of their dtypes and shapes; others stay as they are."""
+        self._programs.model.set_state(values, **named)
+
+    def reset_state(self) -> None:
+        """Every state as it was at the trace."""
+        self._programs.model.reset_state()
+
     def add_example(self, *args: Any, **kwargs: Any) -> None:
         """Compiles for inputs like these, so that a saved file serves them too."""
         self._compiled(args, kwargs)

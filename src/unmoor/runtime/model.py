@@ -8,16 +8,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from unmoor.errors import ArchiveError, NotTrusted, SignatureError, UnmoorError
 from unmoor.ir.signature import Leaf, Mapping, Sequence, Structure
 from unmoor.ir.structure import parse_arguments, parse_result
 from unmoor.runtime import _native
 from unmoor.runtime.status import Status, error_of
 from unmoor.runtime.structures import flatten
-from unmoor.runtime.tensors import readable
+from unmoor.runtime.tensors import check_writable, readable, write_back
 
 OnMiss = Callable[[str, tuple[Any, ...], dict[str, Any], SignatureError], Any]
 Rebuild = Callable[[Structure, tuple[Any, ...]], Any]
+Described = tuple[str, str, str, int, int, bytes]
 RETURNS_TUPLE, RETURNS_TENSOR, RETURNS_STRUCTURE = range(3)
 OUTPUTS_AS = {"inputs": 0, "torch": 1, "numpy": 2}
 
@@ -57,6 +60,7 @@ class Method(_native.Function):
         arguments: Structure,
         result: Structure,
         outputs: int,
+        changed: bytes,
         on_miss: OnMiss | None,
         outputs_as: str,
         rebuild: Rebuild,
@@ -66,8 +70,9 @@ class Method(_native.Function):
         self._model, self._on_miss, self._rebuild = model, on_miss, rebuild
         flat = bool(info.signatures) and _is_flat(arguments)
         returns = _returns(result, outputs)
+        self._changed = changed
         self._names = _parameter_names(arguments, info.signatures)
-        self.bind(model, number, self._slow, self._rebuilt, flat, returns, OUTPUTS_AS[outputs_as], outputs)
+        self.bind(model, number, self._slow, self._rebuilt, flat, returns, OUTPUTS_AS[outputs_as], outputs, changed)
 
     @property
     def signatures(self) -> tuple[str, ...]:
@@ -86,8 +91,7 @@ class Method(_native.Function):
             tensors = flatten(self.arguments, args, kwargs, self._names)
             status, result = self.run(*tensors)
             if status == Status.NOT_RUN:
-                names = self._leaf_names(len(tensors))
-                status, result = self.run(*(readable(t, n) for t, n in zip(tensors, names, strict=True)))
+                status, result = self._run_copies(tensors)
         if status == Status.OK:
             return result
         if status == Status.NOT_RUN:
@@ -101,6 +105,20 @@ class Method(_native.Function):
                 "(pip install 'unmoor[compile]') unmoor.load makes the code again and needs no trust"
             )
         raise error_of(status, result)
+
+    def _run_copies(self, tensors: list[Any]) -> tuple[int, Any]:
+        """Runs on copies of what cannot be read as it is; what the call changes is then copied back."""
+        names = self._leaf_names(len(tensors))
+        changes = [k < len(self._changed) and bool(self._changed[k]) for k in range(len(tensors))]
+        for tensor, name, changed in zip(tensors, names, changes, strict=True):
+            if changed:
+                check_writable(tensor, name)
+        copies = [readable(t, n) for t, n in zip(tensors, names, strict=True)]
+        status, result = self.run(*copies)
+        for tensor, copy, changed in zip(tensors, copies, changes, strict=True):
+            if changed and status == Status.OK:
+                write_back(tensor, copy)
+        return status, result
 
     def _missed(self, args: tuple[Any, ...], kwargs: dict[str, Any], message: str) -> Any:
         error = SignatureError(message)
@@ -149,6 +167,35 @@ class Model(Method):
         """What a call runs: "native x86-64-v4", or why there is no native code."""
         return self._handle.engine
 
+    # -- state --------------------------------------------------------------------------------
+    def state(self) -> dict[str, np.ndarray]:
+        """What the model keeps from call to call, by name: copies."""
+        return dict(self._handle.states())
+
+    def set_state(self, values: dict[str, Any] | None = None, **named: Any) -> None:
+        """Sets states, by name, to arrays or tensors of their dtypes and shapes; others stay as they are."""
+        given = {**(values or {}), **named}
+        known = self.state()
+        arrays = {}
+        for name, value in given.items():
+            if name not in known:
+                has = f"its states are {', '.join(known)}" if known else "it keeps no state"
+                raise SignatureError(f"the model has no state {name}; {has}")
+            own, array = known[name], np.asarray(value.detach() if hasattr(value, "detach") else value)
+            if array.shape != own.shape or array.dtype != own.dtype:
+                raise SignatureError(
+                    f"the state {name} is {own.dtype}{list(own.shape)}; the value given is {array.dtype}"
+                    f"{list(array.shape)}"
+                )
+            arrays[name] = np.ascontiguousarray(array).reshape(own.shape)
+        for number, name in enumerate(known):
+            if name in arrays:
+                self._handle.set_state(number, arrays[name])
+
+    def reset_state(self) -> None:
+        """Every state as it was before the first call."""
+        self._handle.reset_state()
+
     def info(self) -> ModelInfo:
         """What the file holds."""
         return ModelInfo(self.digest, self.engine, tuple(m.info_of_method for m in self.methods.values()))
@@ -160,15 +207,16 @@ class Model(Method):
         raise AttributeError(f"the model has no method or attribute {name}; its methods are {', '.join(methods)}")
 
 
-def _structures(name: str, signatures: list[tuple[str, str, str, int, int]]) -> tuple[Structure, Structure, int]:
-    """The structures of arguments and result, and the number of outputs: one for all signatures of a method."""
+def _structures(name: str, signatures: list[Described]) -> tuple[Structure, Structure, int, bytes]:
+    """The structures of arguments and result, the number of outputs, and which inputs are changed: one for all
+    signatures of a method."""
     if not signatures:
-        return None, None, 0
+        return None, None, 0, b""
     if len({s[1:] for s in signatures}) > 1:
         raise ArchiveError(f"the file is damaged: the signatures of {name} differ in their structures")
-    _, arguments, result, inputs, outputs = signatures[0]
+    _, arguments, result, inputs, outputs, changed = signatures[0]
     try:
-        return parse_arguments(arguments, inputs), parse_result(result, outputs), outputs
+        return parse_arguments(arguments, inputs), parse_result(result, outputs), outputs, changed
     except (ValueError, RecursionError) as error:
         raise ArchiveError(f"the file is damaged: {error}") from error
 

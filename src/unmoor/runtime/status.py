@@ -36,6 +36,7 @@ CLASSES: dict[Status, type[Exception]] = {
     Status.NOT_TRUSTED: NotTrusted,
     Status.WRONG_DIGEST: NotTrusted,
     Status.NO_CODE_FOR_CPU: Unsupported,
+    Status.WRONG_ARGUMENT: SignatureError,
     Status.WRONG_INPUT: SignatureError,
     Status.NOT_TRACED: NotTraced,
     Status.TOO_LARGE: SignatureError,

@@ -63,3 +63,24 @@ def _readable_torch(torch: Any, value: Any, name: str) -> Any:
         )
     with torch.no_grad():
         return value.detach().resolve_neg().contiguous()
+
+
+def check_writable(value: Any, name: str) -> None:
+    """SignatureError unless the call can write into it."""
+    reason = ""
+    if isinstance(value, np.ndarray):
+        reason = "" if value.flags.writeable else "is read-only"
+    elif "torch" not in sys.modules or not isinstance(value, sys.modules["torch"].Tensor):
+        reason = f"is a {type(value).__name__}"
+    if reason:
+        raise SignatureError(f"the program changes {name} in place, but it {reason}: pass a copy that can be written")
+
+
+def write_back(target: Any, changed: Any) -> None:
+    """Copies what a call changed in a copy back into the tensor or array that was given."""
+    if isinstance(target, np.ndarray):
+        np.copyto(target, changed)
+        return
+    torch = sys.modules["torch"]
+    with torch.no_grad():
+        target.copy_(changed)

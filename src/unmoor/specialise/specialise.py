@@ -60,7 +60,7 @@ class _Walk:
         self.inputs: list[Value] = []
         self.specs: list[TensorSpec] = []
         for value, tensor in zip(graph.inputs, example, strict=True):
-            shape = tuple(self._symbol(size, known) for size in tensor.shape)
+            shape = tuple(const(n) if tensor.fixed else self._symbol(n, known) for n in tensor.shape)
             self.inputs.append(replace(value, type=TensorType(tensor.dtype, shape)))
             self.specs.append(TensorSpec(tensor.name, TensorType(tensor.dtype, shape)))
         self.facts = ExampleFacts(self.symbols)
