@@ -15,7 +15,7 @@ Effects = tuple[tuple[str, ...], tuple[int, ...]]
 
 
 def effects_of(tables: Tables, states: Sequence[str]) -> list[Effects]:
-    """For each program, the names of its states and the inputs that it changes; they are its last inputs and outputs."""
+    """For each program, the names of its states (its last inputs), and the inputs that its last outputs change."""
     programs = tables["programs"]
     found: list[Effects] = []
     inputs, updates = iter(tables["state_inputs"]), iter(tables["updates"])
@@ -34,7 +34,9 @@ def effects_of(tables: Tables, states: Sequence[str]) -> list[Effects]:
         ):
             in_order = places == list(range(first, first + len(rows))) and first >= 0
             if not in_order or any(r.program != number for r in rows):
-                raise ArchiveError(f"the file is damaged: the {name} of program {number} are not its last ones, in order")
+                raise ArchiveError(
+                    f"the file is damaged: the {name} of program {number} are not its last ones, in order"
+                )
         changed = tuple(r.input for r in written)
         if len(set(changed)) != len(changed) or any(k >= program.input_count for k in changed):
             raise ArchiveError(f"the file is damaged: program {number} writes back into an input twice, or into none")

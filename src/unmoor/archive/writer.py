@@ -50,9 +50,9 @@ def chunks(image: Image, apart: Placing | None = None) -> Iterator[Bytes]:
         offset += 0 if part.pieces is None else part.bytes
     table = b"".join(entries)
     version = layout.VERSION_OF_STATE if any(p.section.name in layout.STATEFUL for p in parts) else layout.VERSION
-    head = layout.HEADER.struct.pack(
-        layout.MAGIC, version, version, offset, len(parts), 0, bytes(layout.DIGEST_BYTES)
-    )[: -layout.DIGEST_BYTES]
+    head = layout.HEADER.struct.pack(layout.MAGIC, version, version, offset, len(parts), 0, bytes(layout.DIGEST_BYTES))[
+        : -layout.DIGEST_BYTES
+    ]
     yield head + hashlib.sha256(head + table).digest() + table
     for part, padding in zip(parts, paddings, strict=True):
         if part.pieces is not None:

@@ -7,6 +7,7 @@ import inspect
 import re
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from types import FunctionType, MethodType
 from typing import Any
 
@@ -213,11 +214,32 @@ class PathHooks:
 
 
 # -- afterwards -----------------------------------------------------------------------------------
+@dataclass(frozen=True, eq=False)
+class Rebound:
+    """An attribute of a module that the call gave another tensor."""
+
+    name: str
+    old: torch.Tensor
+    new: torch.Tensor
+    is_buffer: bool
+
+
 class Snapshot:
     """The Python attributes of all modules, to be put back. Tensors in them are never written by a trace."""
 
     def __init__(self, modules: Modules) -> None:
         self._held = [(path, m, _attributes(m)) for path, m in modules.every()]
+
+    def rebound(self) -> Iterator[Rebound]:
+        """The attributes that held a tensor before the call, and hold another now."""
+        for path, module, before in self._held:
+            now = _attributes(module)
+            for group, values in before.items():
+                for key, old in values.items():
+                    new = now[group].get(key)
+                    if new is not old and isinstance(old, torch.Tensor) and isinstance(new, torch.Tensor):
+                        name = f"{path}.{key}" if path else key
+                        yield Rebound(name, old, new, group == "_buffers")
 
     def restore(self) -> list[str]:
         """Put all attributes back; returns the paths of those that the call had changed."""

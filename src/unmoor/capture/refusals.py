@@ -29,18 +29,19 @@ def unknown_op(source: Source, overload: str, known: Iterable[str]) -> Unsupport
     )
 
 
-NOT_AN_INPUT = {
-    "input": "it changes an argument of the call in place",
-    "parameter": "it changes a parameter in place",
-    "buffer": "it changes a buffer in place",
-    "outside": "it changes a tensor from outside the program in place",
-}
-
-
-def changed(source: Source, op: str, kind: str, origin: str) -> Unsupported:
-    """A write to a tensor that outlives the call."""
+def leaf_written(source: Source, op: str, origin: str) -> Unsupported:
+    """A write to a tensor that requires grad, which eager PyTorch refuses, too."""
     return refuse(
         source,
-        f"{op} is not supported here: {NOT_AN_INPUT[kind]} ({origin})",
-        "use the form that returns a new tensor (`x = x + 1`), or write to a copy (`x = x.clone()` first)",
+        f"{op} changes a leaf tensor that requires grad ({origin}) while gradients are on, which PyTorch forbids",
+        "do it under torch.no_grad()",
+    )
+
+
+def shared_written(source: Source, op: str, origin: str, other: str) -> Unsupported:
+    """A write to memory that two of the call's tensors share."""
+    return refuse(
+        source,
+        f"{op} changes {origin} in place, which shares its memory with {other}",
+        "pass a copy of one of them (x.clone())",
     )

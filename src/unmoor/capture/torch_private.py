@@ -81,3 +81,8 @@ def nested_transforms() -> list[tuple[Any, str, str]]:
         (eager_transforms, "jvp_increment_nesting", "torch.func.jvp"),
         (eager_transforms, "_wrap_all_tensors_to_functional", "torch.func.functionalize"),
     ]
+
+
+def set_version(tensor: torch.Tensor, version: int) -> None:
+    """Sets the counter by which autograd knows that a tensor was written: for one that is put back as it was."""
+    torch._C._autograd._unsafe_set_version_counter((tensor,), (version,))

@@ -6,6 +6,7 @@ import inspect
 import random
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,11 +23,11 @@ from unmoor.capture.source import source_of, user_frame
 from unmoor.capture.structure import flatten, is_tensor, paths, pinned, rebuild
 from unmoor.capture.tape import Tape
 from unmoor.capture.torch_private import below_autograd, without_torch_compile
-from unmoor.capture.tracks import Tracks
+from unmoor.capture.tracks import Tracks, elements
 from unmoor.dtypes import BY_TORCH_NAME
 from unmoor.errors import Unsupported
-from unmoor.ir.graph import NOWHERE, Arg, Graph, Source
-from unmoor.ir.recording import ExampleTensor, Froze, Recording
+from unmoor.ir.graph import NOWHERE, Arg, Graph, Source, Value
+from unmoor.ir.recording import ExampleTensor, Froze, RecordedState, Recording
 from unmoor.ir.signature import Mapping as MappingOf
 from unmoor.ir.signature import Sequence as SequenceOf
 from unmoor.ir.signature import Structure
@@ -43,14 +44,31 @@ def record_call(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str,
         raise Unsupported("a TorchScript module or function cannot be traced; trace the Python it was made from")
     if active() is not None:
         raise Unsupported("a trace was started inside a trace; trace the inner function on its own")
-    return _Trace(fn).run(args, kwargs)
+    warn_training_mode(Modules(fn))
+    states: dict[int, StateTensor] = {}
+    while True:  # a run that writes a tensor from outside is made again with that tensor as state from the start
+        trace = _Trace(fn, tuple(states.values()))
+        recording = trace.run(args, kwargs)
+        if not trace.found:
+            return recording
+        states |= trace.found
+
+
+@dataclass(frozen=True, eq=False)
+class StateTensor:
+    """A tensor from outside that the call changes: a buffer, a parameter, or what a closure holds."""
+
+    tensor: torch.Tensor
+    name: str
+    origin: str
 
 
 class _Trace:
     """The parts of one recording."""
 
-    def __init__(self, fn: Callable[..., Any]) -> None:
-        self.fn = fn
+    def __init__(self, fn: Callable[..., Any], states: tuple[StateTensor, ...]) -> None:
+        self.fn, self.states = fn, states
+        self.found: dict[int, StateTensor] = {}  # what turned out to be state
         self.modules = Modules(fn)
         self.hooks = PathHooks(self.modules, lambda what, way_out: refuse(self.where(), what, way_out))
         self.tape = Tape(self.where)
@@ -66,20 +84,84 @@ class _Trace:
         leaves, example = self._inputs(leaves, tuple(paths(named, "")))
         for name, value in pinned(named, ""):
             self.tape.assume(Froze.ARGUMENT, f"the argument {name} is {value!r} in every call", True, NOWHERE)
-        inputs = tuple(self.tracks.of(leaf).value for leaf in leaves)
-        warn_training_mode(self.modules)
-        with _kept_as_it_is(self.modules, self.tape):
+        states = tuple(self._add_state(s) for s in self.states)
+        inputs = [self.tracks.of(leaf) for leaf in leaves] + [self.tracks.of(s.tensor) for s in self.states]
+        values = tuple(track.value for track in inputs)
+        example += tuple(ExampleTensor(s.name, dtype_of(s.tensor), tuple(s.tensor.shape), True) for s in self.states)
+        with _kept_as_it_is(self.modules, self.tape, self.tracks) as snapshot:
             result = self._call(*rebuild(arguments, leaves))
             structure, outputs, returned = self._outputs(result)
+            rebound = self._rebound(snapshot)
+            changed = [k for k, track in enumerate(inputs) if track.version or id(track.tensor) in rebound]
+            returned += tuple(example[k] for k in changed)
+            outputs += tuple(rebound.get(id(inputs[k].tensor)) or self.tracks.read(inputs[k]) for k in changed)
         self._assume_modules()
         graph = Graph(
             getattr(self.fn, "__name__", type(self.fn).__name__),
-            inputs,
+            values,
             tuple(self.tape.constants),
             tuple(self.tape.nodes),
             outputs,
         )
-        return Recording(graph, arguments, structure, example, self.tape.assumptions, _parameters(self.fn), returned)
+        return Recording(
+            graph,
+            arguments,
+            structure,
+            example,
+            self.tape.assumptions,
+            _parameters(self.fn),
+            returned,
+            states,
+            tuple(changed),
+        )
+
+    def _add_state(self, state: StateTensor) -> RecordedState:
+        """Makes a tensor an input that the session gives."""
+        data = np.array(elements(state.tensor), order="C", copy=True)
+        data.setflags(write=False)
+        self.tracks.add(state.tensor, self.tape.value(state.name), "state", state.origin)
+        self.tape.assume(Froze.STATE, f"the call changes {state.origin}, which is state of the session", True, NOWHERE)
+        return RecordedState(state.name, data, state.origin)
+
+    def _rebound(self, snapshot: Snapshot) -> dict[int, Value]:
+        """The new values of states that got another tensor (`self.h = h`); others of that kind become state."""
+        for track in self.tracks.written.values():
+            self._found(track.tensor, "", track.origin)
+        values: dict[int, Value] = {}
+        known = {id(s.tensor) for s in self.states}
+        for attribute in snapshot.rebound():
+            old, new = attribute.old, attribute.new
+            read = self.tracks.known(old) is not None
+            if not read and not attribute.is_buffer:
+                continue
+            if old.shape != new.shape or old.dtype != new.dtype:
+                if read and not self.tracks.of(new).fixed:
+                    raise refuse(
+                        self.where(),
+                        f"the call gives {attribute.name} a tensor of another shape or dtype, {_shown(new)} in place "
+                        f"of {_shown(old)}; state keeps its shape",
+                        "keep it in a buffer of fixed size, or pass it in and return it",
+                    )
+            elif id(old) not in known:
+                self._found(old, attribute.name, f"tensor {attribute.name}")
+            else:
+                for axis, size in enumerate(new.shape):
+                    number = self.recorder.size(new, axis, size)
+                    if isinstance(number, Int):
+                        number.node.pin()
+                value = self.recorder.argument(new)
+                assert isinstance(value, Value)
+                values[id(old)] = value
+        return values
+
+    def _found(self, tensor: torch.Tensor, name: str, origin: str) -> None:
+        _, own, described = self.modules.describe(tensor)
+        taken = {s.name for s in (*self.states, *self.found.values())}
+        wanted = own or name or "state"
+        name, n = wanted, 1
+        while name in taken:
+            name, n = f"{wanted}.{n}", n + 1
+        self.found.setdefault(id(tensor), StateTensor(tensor, name, described if own else origin))
 
     def _inputs(
         self, leaves: list[Any], names: tuple[str, ...]
@@ -138,6 +220,10 @@ class _Trace:
             self.tape.assume(Froze.MODE, f"in training mode were: {', '.join(mixed)}", source=NOWHERE)
 
 
+def _shown(tensor: torch.Tensor) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')}{list(tensor.shape)}"
+
+
 def _described(name: str, leaf: Any) -> ExampleTensor | None:
     if not isinstance(leaf, torch.Tensor) or str(leaf.dtype).removeprefix("torch.") not in BY_TORCH_NAME:
         return None
@@ -145,22 +231,26 @@ def _described(name: str, leaf: Any) -> ExampleTensor | None:
 
 
 @contextmanager
-def _kept_as_it_is(modules: Modules, tape: Tape) -> Iterator[None]:
-    """Leaves modules, random number generators and torch's global switches as they were."""
+def _kept_as_it_is(modules: Modules, tape: Tape, tracks: Tracks) -> Iterator[Snapshot]:
+    """Leaves modules, their tensors, the inputs, random number generators and torch's global switches as they were."""
     snapshot = Snapshot(modules)
     states = torch.get_rng_state(), random.getstate(), np.random.get_state()
     fast_path = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
-        yield
+        yield snapshot
     finally:
+        tracks.restore()
         torch.backends.mha.set_fastpath_enabled(fast_path)
         if not _same_random(states):
             tape.assume(Froze.RANDOM, "random numbers were drawn or seeded outside of torch operations", source=NOWHERE)
         torch.set_rng_state(states[0])
         random.setstate(states[1])
         np.random.set_state(states[2])
+        kept = {t.origin.partition(" ")[2] for t in tracks.states()}
         for name in snapshot.restore():
+            if name in kept:
+                continue
             tape.assume(Froze.STATE, f"the call changes the attribute {name}; a traced call does not", source=NOWHERE)
 
 

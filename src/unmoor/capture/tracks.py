@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from unmoor.capture.refusals import changed, refuse
+from unmoor.capture.refusals import leaf_written, refuse, shared_written
 from unmoor.capture.tape import Tape
-from unmoor.capture.torch_private import address_of, storage_of
+from unmoor.capture.torch_private import address_of, set_version, storage_of
 from unmoor.dtypes import BY_TORCH_NAME
 from unmoor.errors import Unsupported
 from unmoor.ir.graph import Arg, Source, Value
@@ -24,6 +24,7 @@ from unmoor.ir.recording import Froze
 from unmoor.ir.types import INT
 
 WRITABLE = ("computed", "created", "made")
+OUTLIVES = ("input", "state", "parameter", "buffer", "outside")  # kinds whose memory the call did not make
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Track:
     """One tensor of the run: its value in the graph, and what it shares memory with.
 
     kind      computed, created (by an op like zeros, still in torch's hands), made (a literal of the program), input,
-              parameter, buffer or outside
+              state (kept from call to call), parameter, buffer or outside
     fixed     it depends on no input: its sizes and values are the same in every call
     base      the tensor it is a view of; `derivation` says how, None where that is not known
     loose     whether it shares its base's memory depends on strides or dtypes
@@ -90,6 +91,9 @@ class Tracks:
         self._by_id: dict[int, Track] = {}
         self._by_storage: dict[int, Track] = {}
         self._by_address: dict[int, Track] = {}
+        self.written: dict[int, Track] = {}  # parameters, buffers and other constants that the run writes: state
+        self._before: list[tuple[torch.Tensor, torch.Tensor, int]] = []  # what writes will change, as it was
+        self._saved: set[int] = set()
         self.fresh: set[int] = set()  # storages of literals that the program is just making
 
     def add(self, tensor: torch.Tensor, value: Value, kind: str, origin: str = "", fixed: bool = False) -> Track:
@@ -98,6 +102,9 @@ class Tracks:
         if self._by_storage.setdefault(storage_of(tensor), track) is track:
             self._by_address.setdefault(address_of(tensor), track)
         return track
+
+    def states(self) -> list[Track]:
+        return [t for t in self._by_id.values() if t.kind == "state"]
 
     def known(self, tensor: torch.Tensor) -> Track | None:
         return self._by_id.get(id(tensor))
@@ -116,7 +123,9 @@ class Tracks:
         self.check_dtype(tensor, where)
         kind, name, origin = ("made", "", "") if made else self.describe(tensor)
         shared = self.sharing(tensor) or self._by_address.get(address_of(tensor) or -1)
-        if not name and shared is not None and shared.root.kind in (*WRITABLE, "input"):
+        if shared is not None and (
+            shared.root.version or (not name and shared.root.kind in (*WRITABLE, "input", "state"))
+        ):
             raise refuse(
                 where,
                 "a tensor is used here that shares memory with the traced program's data, but was made in a way that "
@@ -128,7 +137,7 @@ class Tracks:
         elif kind == "outside":
             self.tape.assume(Froze.OUTSIDE, f"{origin}, a tensor from outside, is kept as it was")
         with torch.no_grad():
-            data = _elements(tensor)
+            data = elements(tensor)
         return self.add(tensor, self.tape.constant(data, name, origin), kind, origin, fixed=True)
 
     def check_dtype(self, tensor: torch.Tensor, where: Source) -> None:
@@ -175,10 +184,34 @@ class Tracks:
         if track.base is not None and self._copied_by_cast(track, track.base):
             track.base = None
         root = track.root
-        if root.kind not in WRITABLE:
-            if self._loosely_tied(track):
-                raise self._untold(self.tape.where())
-            raise changed(self.tape.where(), op, root.kind, root.origin)
+        if root.kind not in OUTLIVES:
+            return
+        if self._loosely_tied(track):
+            raise self._untold(self.tape.where())
+        if torch.is_grad_enabled() and root.tensor.requires_grad:
+            raise leaf_written(self.tape.where(), op, root.origin)
+        shares = [t for t in self._by_id.values() if t is not root and t.base is None and t.kind in OUTLIVES]
+        for other in shares:
+            if storage_of(other.tensor) == storage_of(root.tensor):
+                raise shared_written(self.tape.where(), op, root.origin, other.origin)
+        self._save(root)
+        if root.kind not in ("input", "state"):
+            self.written[id(root.tensor)] = root
+
+    def _save(self, root: Track) -> None:
+        """Keep a tensor as it is before the first write to it."""
+        if id(root.tensor) not in self._saved:
+            self._saved.add(id(root.tensor))
+            with torch.no_grad():
+                self._before.append((root.tensor, root.tensor.detach().clone(), root.tensor._version))
+
+    def restore(self) -> None:
+        """Put back everything that the run has written and did not make."""
+        with torch.no_grad():
+            for tensor, before, version in reversed(self._before):
+                tensor.detach().copy_(before)
+                set_version(tensor, version)
+        self._before.clear()
 
     def _copied_by_cast(self, track: Track, base: Track) -> bool:
         """Whether a tensor is a copy because a cast changed the dtype; then that dtype is guarded."""
@@ -190,7 +223,7 @@ class Tracks:
         return True
 
     def _loosely_tied(self, track: Track) -> bool:
-        return track.base is not None and (track.loose or self._loosely_tied(track.base))
+        return track.base is not None and (track.loose or track.derivation is None or self._loosely_tied(track.base))
 
     def write(self, track: Track, value: Value) -> None:
         """The tensor has been written: it and its base have new values, its other views are stale."""
@@ -281,7 +314,7 @@ def literal_name(source: Source) -> str:
     return left.strip() if equals and left.strip().isidentifier() and right.strip().startswith("torch.") else ""
 
 
-def _elements(tensor: torch.Tensor) -> np.ndarray:
+def elements(tensor: torch.Tensor) -> np.ndarray:
     """A tensor's elements as NumPy has them: bfloat16 as its 16-bit words."""
     plain = tensor.detach().cpu().contiguous()
     return np.asarray((plain.view(torch.uint16) if plain.dtype is torch.bfloat16 else plain).numpy())

@@ -44,7 +44,10 @@ class Recompiler:
     def missed(
         self, caller: Model, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], error: SignatureError
     ) -> Any:
-        """The result of the call of `caller`, whose state it takes and changes; `error` where it cannot be compiled here or the file holds no recorded graph."""
+        """The result of a call of `caller`, whose state it takes and changes.
+
+        Raises `error` where it cannot be compiled here or the file holds no recorded graph.
+        """
         if compiling_target() is None:
             raise SignatureError(f"{error}\nTo compile for other signatures here: pip install 'unmoor[compile]'")
         if name not in self._methods:
@@ -86,5 +89,11 @@ def _recording(image: Image, method: Method) -> Recording:
     example += tuple(ExampleTensor(s.name, BY_NUMPY[s.data.dtype], s.data.shape, True) for s in states)
     graph = parse_graph(method.graph, data)
     return Recording(
-        graph, signature.arguments, signature.result, example, (), method.parameters, states, signature.changed
+        graph,
+        signature.arguments,
+        signature.result,
+        example,
+        parameters=method.parameters,
+        states=states,
+        changed=signature.changed,
     )

@@ -1,0 +1,170 @@
+"""What calls change: arguments written in place, and state. Eager PyTorch, called as often, is the oracle."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import unmoor
+
+
+def agree(make: Callable[[], Any], *argument_sets: tuple[torch.Tensor, ...]) -> unmoor.TracedFunction:
+    """Results, arguments and state are eager PyTorch's after every call, traced and saved."""
+    with torch.no_grad():
+        program = make()
+        before = copy.deepcopy(program.state_dict()) if isinstance(program, nn.Module) else {}
+        traced = unmoor.trace(program, *copy.deepcopy(argument_sets[0]))
+        for name, value in before.items():
+            assert torch.equal(program.state_dict()[name], value)
+        for called in (traced, unmoor.load(traced.to_bytes(), trust=True)):
+            eager = make()
+            for arguments in argument_sets * 2:
+                theirs, ours = copy.deepcopy(arguments), copy.deepcopy(arguments)
+                torch.testing.assert_close(called(*ours), eager(*theirs))
+                torch.testing.assert_close(ours, theirs)
+                for name, value in called.state().items():
+                    torch.testing.assert_close(torch.from_numpy(value), eager.get_parameter_or_buffer(name))
+            called.reset_state()
+            for name, value in called.state().items():
+                assert torch.equal(torch.from_numpy(value), before[name])
+    return traced
+
+
+class Stateful(nn.Module):
+    def get_parameter_or_buffer(self, name: str) -> torch.Tensor:
+        return {**dict(self.named_buffers()), **dict(self.named_parameters())}[name].detach()
+
+
+class Counter(Stateful):
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("calls", torch.zeros((), dtype=torch.int64))
+        self.weight = nn.Parameter(torch.arange(12.0).reshape(3, 4))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        return nn.functional.linear(x, self.weight) * self.calls
+
+
+class Rebinds(Stateful):
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(4))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.mean = 0.9 * self.mean + 0.1 * x.mean(0)
+        return x - self.mean
+
+
+class Learns(Stateful):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(4, 4))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            self.weight.data.mul_(0.5)
+            self.weight.add_(1)
+        return x @ self.weight
+
+
+class Caches(Stateful):
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("cache", torch.zeros(8, 4))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.cache[1:3] = x
+        self.cache[:2].add_(1)
+        return self.cache.sum(0)
+
+
+def adds(x: torch.Tensor) -> torch.Tensor:
+    x.add_(1)
+    return x * 2
+
+
+def through_a_view(x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    row = x[0]
+    x.t().mul_(y)
+    return row, x
+
+
+def assigns(x: torch.Tensor) -> torch.Tensor:
+    x[:, 0] = 1
+    return x.sum()
+
+
+@pytest.mark.parametrize("program", [adds, assigns])
+def test_arguments_are_written(program: Callable[..., Any]) -> None:
+    agree(lambda: program, (torch.randn(3, 4),), (torch.randn(5, 2),), (torch.randn(2, 5).t(),))
+
+
+def test_a_write_through_a_view_shows_in_the_argument() -> None:
+    agree(lambda: through_a_view, (torch.randn(3, 4), torch.randn(4, 1)), (torch.randn(3, 5), torch.randn(5, 1)))
+
+
+@pytest.mark.parametrize("make", [Counter, Rebinds, Learns])
+def test_state_is_kept(make: Callable[[], Stateful]) -> None:
+    agree(make, (torch.randn(3, 4),), (torch.randn(2, 4),))
+
+
+def test_state_outlives_new_signatures() -> None:
+    agree(Counter, (torch.randn(3, 4),), (torch.randn(2, 5, 4),))
+
+
+def test_a_cache_is_kept() -> None:
+    agree(Caches, (torch.randn(2, 4),))
+
+
+def test_state_is_read_and_set() -> None:
+    model = unmoor.load(unmoor.trace(Rebinds(), torch.randn(3, 4)).to_bytes(), trust=True)
+    model.set_state(mean=torch.ones(4))
+    np.testing.assert_array_equal(model.state()["mean"], np.ones(4, np.float32))
+    with pytest.raises(unmoor.SignatureError, match=r"the state mean is float32\[4\]; the value given is float64"):
+        model.set_state(mean=np.ones(4))
+    with pytest.raises(unmoor.SignatureError, match="no state var; its states are mean"):
+        model.set_state(var=np.ones(4))
+    assert "state mean: f32[4]" in model.signatures[0]
+
+
+def test_a_refused_call_changes_nothing() -> None:
+    class Checks(Counter):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.calls += 1
+            x.mul_(2)
+            return x if x.sum() > 0 else -x
+
+    traced = unmoor.trace(Checks(), torch.ones(3))
+    x = -torch.ones(3)
+    with pytest.raises(unmoor.NotTraced):
+        traced(x)
+    assert traced.state()["calls"] == 0 and torch.equal(x, -torch.ones(3))
+
+
+def test_what_cannot_be_written_is_refused() -> None:
+    def program(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return x.add_(y)
+
+    traced = unmoor.trace(program, torch.ones(3), torch.ones(3))
+    x = torch.ones(3)
+    with pytest.raises(unmoor.SignatureError, match=r"changes input 0 \(x\) in place, but it overlaps input 1 \(y\)"):
+        traced(x, x)
+    with pytest.raises(unmoor.SignatureError, match="several of its elements share memory"):
+        traced(torch.ones(1).expand(3), torch.ones(3))
+    fixed = np.ones(3, np.float32)
+    fixed.flags.writeable = False
+    model = unmoor.load(traced.to_bytes(), trust=True)
+    with pytest.raises(unmoor.SignatureError, match="it is read-only: pass a copy"):
+        model(fixed, np.ones(3, np.float32))
+    backwards = np.ones(6, np.float32)[::-2]
+    model(backwards, np.arange(3, dtype=np.float32))
+    np.testing.assert_array_equal(backwards, [1, 2, 3])
+    with pytest.raises(unmoor.Unsupported, match="shares its memory with argument y"):
+        unmoor.trace(program, x, x)
