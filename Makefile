@@ -19,8 +19,9 @@ bench: $(VENV)/built
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/compare.py
 	$(BIN)/python benchmarks/native.py
 
-# What takes too long for every commit: data races in the native runtime, on top of everything else.
+# What takes too long for every commit: data races in the native runtime, all of torch's op database, on top of everything else.
 long: test
+	$(BIN)/python tools/op_db_coverage.py
 	cmake --preset tsan && cmake --build --preset tsan && ctest --preset tsan
 
 lint: $(VENV)/installed

@@ -159,7 +159,7 @@ um_status Archive::ReadWeights(const Source& source, const ApartWeights& apart, 
     if (apart.data == nullptr && bytes > 0) {
       return Fail(error, UM_WRONG_ARGUMENT, "the file's weights are kept apart from it: give them in the options");
     }
-    if (apart.bytes < bytes || !IsAligned(apart.data, kBlockAlignment)) {
+    if (apart.bytes < bytes || (bytes > 0 && !IsAligned(apart.data, kBlockAlignment))) {
       return Fail(error, UM_WRONG_ARGUMENT, "the weights must be %zu bytes at an address that is a multiple of %zu",
                   bytes, kBlockAlignment);
     }

@@ -98,6 +98,8 @@ def linear(b: Builder, x: Any, weight: Any, bias: Any) -> Any:
 def addmm(b: Builder, bias: Any, x: Any, y: Any, beta: float, alpha: float) -> Any:
     """beta * bias + alpha * (x @ y); a beta of 0 leaves the bias out, NaN and all."""
     made = matmul(b, x, y)
+    if not b.type_of(made).dtype.is_float:  # as PyTorch does
+        alpha, beta = int(alpha), int(beta)
     made = made if alpha == 1 else b.emit("aten::mul", made, alpha)
     if beta == 0:
         return made
@@ -109,6 +111,8 @@ def _np_linear(x: np.ndarray, w: np.ndarray, b: np.ndarray | None = None) -> np.
 
 
 def _np_addmm(bias: np.ndarray, x: np.ndarray, y: np.ndarray, beta: float = 1, alpha: float = 1) -> np.ndarray:
+    if x.dtype.kind != "f":
+        beta, alpha = int(beta), int(alpha)
     return np.asarray((beta * bias if beta else 0) + alpha * np.matmul(x, y)).astype(x.dtype)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from unmoor.dtypes import DEFAULT_FLOAT, DType, bool_, f32, i64
+from unmoor.dtypes import DEFAULT_FLOAT, DType, bool_, f32, f64, i64
 from unmoor.errors import SignatureError
 from unmoor.ir.dim import Dim, dim
 from unmoor.ir.op import Builder, Kind, Op, Sample
@@ -60,9 +60,20 @@ def _full(b: Builder, shape: Any, value: Any, dtype: DType) -> Any:
     return b.emit("prim::full", tuple(shape), plain, dtype)
 
 
+def _whole(value: Any) -> Any:
+    """A bound of an integer range: floats are cut, as PyTorch does."""
+    return int(value) if isinstance(value, float) else value
+
+
 def arange(b: Builder, start: Any, end: Any, step: Any, dtype: DType | None) -> Any:
-    """start, start + step, ... below end; sizes may be symbolic, float bounds must be constants."""
+    """start, start + step, ... below end; sizes may be symbolic, float bounds must be constants.
+
+    Floats are computed in float64, as PyTorch does, and rounded once. A range of int64 cuts its bounds before it
+    counts; other integers count first.
+    """
     target = _default(dtype, start, end, step)
+    if target is i64:
+        start, end, step = _whole(start), _whole(end), _whole(step)
     if any(isinstance(v, float) for v in (start, end, step)):
         values = [float(v) if not isinstance(v, Dim) else float(b.facts.int_of(v)) for v in (start, end, step)]
         length: Any = int(np.ceil((values[1] - values[0]) / values[2]))
@@ -74,12 +85,16 @@ def arange(b: Builder, start: Any, end: Any, step: Any, dtype: DType | None) -> 
         if not b.facts.at_most(0, span):
             raise SignatureError("arange's bounds and step do not fit together")
         length = (span + (abs(stride) - 1)) // abs(stride)
-    index = b.emit("prim::iota", length)
-    wide = DEFAULT_FLOAT if target is f32 else target
-    made = index if target is i64 else b.emit("prim::cast", index, wide)
+    if not target.is_float:
+        start, step = _whole(start), _whole(step)
+    made = b.emit("prim::iota", length)
+    fraction = any(isinstance(v, float) and v != int(v) for v in (start, step))
+    if target is not i64:
+        made = b.emit("prim::cast", made, f64 if fraction else target)
     if step != 1:
         made = b.emit("aten::mul", made, step)
-    return made if start == 0 else b.emit("aten::add", made, start)
+    made = made if start == 0 else b.emit("aten::add", made, start)
+    return b.emit("prim::cast", made, target) if fraction and target is not f64 else made
 
 
 def eye(b: Builder, n: Any, m: Any, dtype: DType | None) -> Any:

@@ -6,15 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from unmoor.dtypes import bool_
-from unmoor.ir.op import Op, Sample
+from unmoor.dtypes import bool_, i64
+from unmoor.ir.op import Op, Sample, Tolerance
 from unmoor.ir.scalar import Expr, apply, cast, select
-from unmoor.ops.family import EVERY, FLOATS, NUMBERS, pointwise
+from unmoor.ops.family import EVERY, EXACT, FLOATS, NUMBERS, composite, pointwise
 from unmoor.ops.samples import Ints, Rand
 
 UNARY = "(Tensor self) -> Tensor"
 BINARY = "(Tensor self, Tensor other) -> Tensor"
 SCALED = "(Tensor self, Tensor other, *, float alpha=1) -> Tensor"
+SCALED_SUM = Tolerance({"f32": 1e-6, "f64": 1e-15}, {"f32": 2e-7, "f64": 4e-16}, "exact for alpha 1, else perhaps FMA")
 
 
 def _as_bool(x: Expr) -> Expr:
@@ -39,8 +40,9 @@ def tensors(dtype: str) -> list[Sample]:
 
 
 def _add(a: Expr, b: Expr, alpha: float) -> Expr:
-    scaled = b if alpha == 1 else b * alpha
-    return a | scaled if a.dtype is bool_ else a + scaled
+    if a.dtype is bool_:
+        return a | b if alpha else a
+    return a + (b if alpha == 1 else b * alpha)
 
 
 def _sub(a: Expr, b: Expr, alpha: float) -> Expr:
@@ -84,10 +86,20 @@ ARITHMETIC: list[Op] = [
         SCALED,
         "Tensor Scalar",
         _add,
-        lambda a, b, alpha: a | b if a.dtype == bool else a + alpha * b,
+        lambda a, b, alpha: (a | b if alpha else a) if a.dtype == bool else a + alpha * b,
         samples=both,
+        dtypes=EVERY,
+        tolerance=SCALED_SUM,
     ),
-    pointwise("aten::sub", SCALED, "Tensor Scalar", _sub, lambda a, b, alpha: a - alpha * b, samples=both),
+    pointwise(
+        "aten::sub",
+        SCALED,
+        "Tensor Scalar",
+        _sub,
+        lambda a, b, alpha: a - alpha * b,
+        samples=both,
+        tolerance=SCALED_SUM,
+    ),
     pointwise(
         "aten::rsub",
         SCALED,
@@ -95,6 +107,7 @@ ARITHMETIC: list[Op] = [
         lambda a, b, alpha: _sub(b, a, alpha),
         lambda a, b, alpha: b - alpha * a,
         samples=both,
+        tolerance=SCALED_SUM,
     ),
     pointwise(
         "aten::mul",
@@ -144,8 +157,17 @@ ARITHMETIC: list[Op] = [
     ),
     pointwise("aten::neg", UNARY, "default", lambda x: -x, np.negative),
     pointwise("aten::abs", UNARY, "default", lambda x: apply("abs", x), np.abs),
-    pointwise("aten::sign", UNARY, "default", _sign, np.sign),
-    pointwise("aten::square", UNARY, "default", lambda x: x * x, np.square),
+    pointwise("aten::sign", UNARY, "default", _sign, lambda x: x if x.dtype == bool else np.sign(x), dtypes=EVERY),
+    composite(
+        "aten::square",
+        UNARY,
+        "default",
+        lambda b, x: b.emit("aten::mul", *(2 * [b.emit("prim::cast", x, i64) if b.type_of(x).dtype is bool_ else x])),
+        lambda x: np.square(x.astype(np.int64) if x.dtype == bool else x),
+        lambda d: [Sample(((Rand if d in FLOATS else Ints)(2, 3),))],
+        dtypes=EVERY,
+        tolerance=EXACT,
+    ),
     pointwise(
         "aten::maximum", BINARY, "default", lambda a, b: apply("max", a, b), np.maximum, samples=tensors, dtypes=EVERY
     ),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from unmoor.dtypes import DEFAULT_FLOAT, DType, bf16, bf16_words, bool_, f16, f32, i64, numbers_of, result_type
-from unmoor.errors import SignatureError
+from unmoor.errors import SignatureError, Unsupported
 from unmoor.ir.dim import Dim, DimLike, dim
 from unmoor.ir.op import Effect, Facts, Kind, Op, Sample, Tolerance
 from unmoor.ir.types import TensorType
@@ -96,9 +96,12 @@ def pointwise(
     `lower` and `reference` get the Tensor and Scalar operands in the compute dtype, other arguments as they are.
     """
     parsed = parse_schema(schema)
+    float_only = promote == "common" and result is None and not set(dtypes) & {"bool", "i32", "i64"}
 
     def infer(facts: Facts, *args: Any) -> TensorType:
         types = [type_of_operand(a) for a in operands(parsed.params, args)]
+        if float_only and not compute_dtype(promote, types).is_float:
+            raise Unsupported(f"{name} of {types[0].dtype.torch_name} is not supported: convert with .float() first")
         dtype = result or (types[0].dtype if promote == "none" else compute_dtype(promote, types))
         return TensorType(dtype, broadcast(facts, [t.shape for t in types]))
 

@@ -116,7 +116,13 @@ def variance(b: Builder, x: Any, dim: Any, correction: float, keepdim: bool) -> 
     _mean_dtype(b.type_of(x), None)
     centred = b.emit("aten::sub", x, mean(b, x, dim, True))
     total = _fold(b, "prim::sum", b.emit("aten::mul", centred, centred), dim, keepdim)
-    return b.emit("aten::div", total, dmax(count_of(b, x, dim) - int(correction), 0))
+    count = count_of(b, x, dim)
+    if correction == int(correction):
+        return b.emit("aten::div", total, dmax(count - int(correction), 0))
+    left = b.emit(
+        "aten::sub", b.emit("prim::cast", b.emit("prim::full", (), count, i64), b.type_of(total).dtype), correction
+    )
+    return b.emit("aten::div", total, b.emit("aten::maximum", left, 0.0))
 
 
 def _extreme(core: str) -> Callable[..., Any]:
