@@ -137,7 +137,7 @@ def _reason(error: UnmoorError) -> str:
 def _reference(call: Callable[..., Any], tensors: list[torch.Tensor]) -> tuple[list[Any], list[str]]:
     recording = record(call, tuple(tensors))
     typed = specialise(recording.graph, recording.example).graph
-    made = run_graph(typed, [t.numpy() for t in tensors])
+    made = run_graph(typed, [_array(t) for t in tensors])
     return _leaves(rebuild(recording.result, made)), _ops(recording)
 
 
@@ -164,11 +164,13 @@ def _difference(got: list[Any], want: list[Any], nodes: list[str], tensors: list
 def _one_difference(got: Any, want: Any, nodes: list[str], tensors: list[torch.Tensor]) -> str:
     if not isinstance(want, torch.Tensor):
         return "" if np.asarray(got).item() == want or (got != got and want != want) else f"{got!r} for {want!r}"
-    made = got.detach().numpy() if isinstance(got, torch.Tensor) else np.asarray(got)
+    made = _array(got) if isinstance(got, torch.Tensor) else np.asarray(got)
     name = BY_TORCH_NAME[str(want.dtype)[6:]].name
-    wanted = want.detach().resolve_conj().resolve_neg().numpy()
+    wanted = _array(want)
     if made.dtype != wanted.dtype or made.shape != wanted.shape:
         return f"{made.dtype}{list(made.shape)} for {wanted.dtype}{list(wanted.shape)}"
+    if want.dtype is torch.bfloat16:
+        made, wanted = bf16_numbers(made), bf16_numbers(wanted)
     rtol = sum(ops.TABLE[n].tolerance.rtol.get(name, 0) for n in nodes)
     atol = sum(ops.TABLE[n].tolerance.atol.get(name, 0) for n in nodes) * max(1.0, _largest([*tensors, want]))
     if np.allclose(made, wanted, rtol=rtol, atol=atol, equal_nan=True):
@@ -176,6 +178,16 @@ def _one_difference(got: Any, want: Any, nodes: list[str], tensors: list[torch.T
     with np.errstate(all="ignore"):
         off = ~np.isclose(made, wanted, rtol=rtol, atol=atol, equal_nan=True)
     return f"{made[off].ravel()[:3]} for {wanted[off].ravel()[:3]}, {off.sum()} of {off.size}"
+
+
+def _array(tensor: torch.Tensor) -> np.ndarray:
+    """The tensor's elements; bfloat16, which NumPy lacks, as words."""
+    plain = tensor.detach().resolve_conj().resolve_neg()
+    return np.asarray((plain.contiguous().view(torch.uint16) if plain.dtype is torch.bfloat16 else plain).numpy())
+
+
+def bf16_numbers(words: np.ndarray) -> np.ndarray:
+    return np.asarray((words.astype(np.uint32) << 16).view(np.float32))
 
 
 def _largest(tensors: list[torch.Tensor]) -> float:

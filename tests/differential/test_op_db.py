@@ -13,13 +13,16 @@ RIGHT_AT_LEAST = 190  # entries whose first float32 samples are all right
 @pytest.mark.parametrize("dtype", op_db.DTYPES, ids=lambda d: str(d)[6:])
 def test_no_sample_is_wrong(dtype: torch.dtype) -> None:
     """At the typed graph's reference."""
-    outcomes = {name: op_db.check(entry, dtype, limit=2) for name, entry in ENTRIES.items()}
+    outcomes = {
+        name: op_db.check(entry, dtype, limit=2 if dtype is torch.float32 else 1) for name, entry in ENTRIES.items()
+    }
     assert [w for o in outcomes.values() for w in o.wrong] == []
     if dtype is torch.float32:
         assert sum(o.state == "right" for o in outcomes.values()) >= RIGHT_AT_LEAST
 
 
 def test_machine_code_is_right() -> None:
-    """The first float32 sample of each entry, compiled."""
-    outcomes = [op_db.check(entry, torch.float32, limit=1, compiled=True) for entry in ENTRIES.values()]
+    """The first float32 sample of every third entry, compiled."""
+    some = list(ENTRIES.values())[::3]
+    outcomes = [op_db.check(entry, torch.float32, limit=1, compiled=True) for entry in some]
     assert [w for o in outcomes for w in o.wrong] == []
