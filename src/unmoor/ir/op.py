@@ -87,6 +87,9 @@ class Builder(Protocol):
     def type_of(self, value: Arg) -> TensorType:
         """The type of a tensor value; a Python number as the 0-dim tensor of its kind."""
 
+    def span(self, value: Arg) -> tuple[Dim, Dim] | None:
+        """Bounds of an integer tensor's elements, the upper one excluded; None where its making does not tell."""
+
     def guard(self, condition: Value, expected: bool, message: str) -> None:
         """Append a guard on a 0-dim bool tensor: NotTraced(message) unless it is as expected."""
 

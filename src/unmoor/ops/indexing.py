@@ -80,9 +80,12 @@ TAKE = Op(
 
 
 def check_range(b: Builder, index: Any, size: Dim, message: str, negative: bool = False) -> None:
-    """Guards that all indices lie in 0 .. size-1 (or from -size, counted from the end)."""
+    """Guards that all indices lie in 0 .. size-1 (or from -size, counted from the end), unless their making says so."""
     type_ = b.type_of(index)
     if type_.numel == 0:
+        return
+    span = b.span(index)
+    if span is not None and b.facts.at_most(-size if negative else 0, span[0]) and b.facts.at_most(span[1], size):
         return
     low = b.emit("aten::ge", index, -size if negative else 0)
     inside = b.emit("aten::logical_and", low, b.emit("aten::lt", index, size))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from unmoor.dtypes import DType, numbers_of
 from unmoor.errors import SignatureError
 from unmoor.ir.dim import Dim
@@ -14,6 +16,7 @@ from unmoor.ops import TABLE
 from unmoor.ops.evaluation import OPERAND, computes, dtypes_in, half_result, operand_dtype, through
 from unmoor.ops.family import NumberType, in_dtype, number_type
 from unmoor.specialise.facts import ExampleFacts
+from unmoor.specialise.spans import Span, span_of
 
 
 class TypedBuilder:
@@ -27,6 +30,8 @@ class TypedBuilder:
         self.names = names
         self.nodes: list[Node] = []
         self.weak: set[Value] = set()
+        self.producer: dict[Value, Node] = {}
+        self.constants: dict[Value, np.ndarray] = {}
         self.source: Source = NOWHERE
         self.wanted = ""
 
@@ -88,6 +93,10 @@ class TypedBuilder:
         """Append a guard on a 0-dim bool tensor."""
         self.nodes.append(Node("prim::guard", (condition, expected, message), (), self.source))
 
+    def span(self, value: Arg) -> Span | None:
+        """Bounds of an integer tensor's elements, the upper one excluded; None where its making does not tell."""
+        return span_of(value, self.producer, self.constants)
+
     def _typed(self, arg: Any) -> Any:
         if isinstance(arg, Value):
             return self.type_of(arg)
@@ -124,7 +133,9 @@ class TypedBuilder:
 
     def _append(self, op: str, args: tuple[Arg, ...], types: tuple[TensorType, ...]) -> tuple[Value, ...]:
         outputs = tuple(Value(self.names.fresh(self.wanted), TensorType(t.dtype, t.shape)) for t in types)
-        self.nodes.append(Node(op, args, outputs, self.source))
+        node = Node(op, args, outputs, self.source)
+        self.nodes.append(node)
+        self.producer.update((v, node) for v in outputs)
         return outputs
 
 

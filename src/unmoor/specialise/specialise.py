@@ -77,6 +77,7 @@ class _Walk:
         type_ = TensorType(BY_NUMPY[constant.data.dtype], tuple(const(n) for n in constant.data.shape))
         typed = replace(constant, value=replace(constant.value, type=type_))
         self.env[constant.value] = typed.value
+        self.builder.constants[typed.value] = typed.data
         return typed
 
     def run(self) -> Specialised:
