@@ -21,6 +21,7 @@ from unmoor.ops.elementwise import ARITHMETIC
 from unmoor.ops.evaluation import evaluate_op
 from unmoor.ops.indexing import INDEXING
 from unmoor.ops.padding import PADDING
+from unmoor.ops.pooling import POOLING
 from unmoor.ops.reduction import REDUCTION
 from unmoor.ops.scan import SCAN
 from unmoor.ops.scatter import SCATTER
@@ -41,6 +42,7 @@ FAMILIES: dict[str, list[Op]] = {
     "convolution": CONVOLUTION,
     "attention": ATTENTION,
     "padding": PADDING,
+    "pooling": POOLING,
     "creation": CREATION,
     "composite": COMPOSITE,
 }

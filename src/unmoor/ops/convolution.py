@@ -73,7 +73,8 @@ CONVOLVE = Op(
 
 
 # -- PyTorch's convolutions -----------------------------------------------------------------------
-def _each(value: Any, rank: int) -> tuple[Any, ...]:
+def each_of(value: Any, rank: int) -> tuple[Any, ...]:
+    """One number for each of the spatial dims."""
     given = tuple(value) if isinstance(value, tuple | list) else (value,)
     return given * rank if len(given) == 1 else given
 
@@ -90,9 +91,9 @@ def convolution(
     if b.type_of(x).rank != rank + 2:
         raise SignatureError(f"a convolution over {rank} dims needs a tensor of rank {rank + 1} or {rank + 2}")
     taps = tuple(b.facts.int_of(d) for d in shape[2:])
-    steps, spread = (tuple(b.facts.int_of(dim(v)) for v in _each(a, rank)) for a in (stride, dilation))
+    steps, spread = (tuple(b.facts.int_of(dim(v)) for v in each_of(a, rank)) for a in (stride, dilation))
     before, after = _padding(padding, taps, spread)
-    last = _channels_last(b, x, rank)
+    last = channels_last(b, x, rank)
     return _convolve(b, last, weight, bias, taps, steps, spread, before, after, groups)
 
 
@@ -102,15 +103,17 @@ def _padding(padding: Any, taps: Sequence[int], dilations: Sequence[int]) -> tup
     if padding == "same":
         total = [d * (t - 1) for t, d in zip(taps, dilations, strict=True)]
         return tuple(t // 2 for t in total), tuple(t - t // 2 for t in total)
-    each = _each(padding, len(taps))
+    each = each_of(padding, len(taps))
     return each, each
 
 
-def _channels_last(b: Builder, x: Any, rank: int) -> Any:
+def channels_last(b: Builder, x: Any, rank: int) -> Any:
+    """[n, c, places...] as [n, places..., c]."""
     return b.emit("prim::permute", x, (0, *range(2, rank + 2), 1))
 
 
-def _channels_first(b: Builder, x: Any, rank: int) -> Any:
+def channels_first(b: Builder, x: Any, rank: int) -> Any:
+    """[n, places..., c] as [n, c, places...]."""
     return b.emit("prim::permute", x, (0, rank + 1, *range(1, rank + 1)))
 
 
@@ -147,7 +150,7 @@ def _convolve(
     if each == 1 and groups > 1:
         made = _depthwise(b, x, weight, taps, steps, dilations)
         made = made if bias is None else b.emit("aten::add", made, bias)
-        return _channels_first(b, made, rank)
+        return channels_first(b, made, rank)
     grouped = b.emit("prim::reshape", x, (batch, *spatial, const(groups), each))
     matrix = _matrix(b, weight, groups)
     made = b.emit("prim::convolve", grouped, matrix, taps, steps, dilations)
@@ -155,7 +158,7 @@ def _convolve(
         made = b.emit("prim::permute", made, (1, 0, 2))
         made = b.emit("prim::reshape", made, (batch * product(places), outputs))
     made = made if bias is None else b.emit("aten::add", made, bias)
-    return _channels_first(b, b.emit("prim::reshape", made, (batch, *places, outputs)), rank)
+    return channels_first(b, b.emit("prim::reshape", made, (batch, *places, outputs)), rank)
 
 
 def _matrix(b: Builder, weight: Any, groups: int) -> Any:
@@ -206,9 +209,9 @@ def transposed(
         return b.emit("prim::reshape", made, b.type_of(made).shape[1:])
     taps = tuple(b.facts.int_of(d) for d in shape[2:])
     steps, spread, margin, extra = (
-        tuple(b.facts.int_of(dim(v)) for v in _each(a, rank)) for a in (stride, dilation, padding, output_padding)
+        tuple(b.facts.int_of(dim(v)) for v in each_of(a, rank)) for a in (stride, dilation, padding, output_padding)
     )
-    last = _channels_last(b, x, rank)
+    last = channels_last(b, x, rank)
     for axis, step in enumerate(steps, 1):
         last = _spread(b, last, axis, step)
     before = [d * (t - 1) - p for t, d, p in zip(taps, spread, margin, strict=True)]
@@ -258,7 +261,7 @@ def _np_convolution(
     rank = w.ndim - 2
     if x.ndim == rank + 1:
         return np.asarray(_np_convolution(x[None], w, bias, stride, padding, dilation, groups)[0])
-    steps, spread, taps = _each(stride, rank), _each(dilation, rank), w.shape[2:]
+    steps, spread, taps = each_of(stride, rank), each_of(dilation, rank), w.shape[2:]
     before, after = _padding(padding, taps, spread)
     made = np.pad(np.moveaxis(x, 1, -1), [(0, 0), *zip(before, after, strict=True), (0, 0)])
     grouped = made.reshape(*made.shape[:-1], groups, w.shape[1])
@@ -276,8 +279,8 @@ def _np_transposed(
     x: np.ndarray, w: np.ndarray, bias: Any, stride: Any, padding: Any, extra: Any, groups: int, dilation: Any
 ) -> np.ndarray:
     rank = w.ndim - 2
-    steps, spread, margin = _each(stride, rank), _each(dilation, rank), _each(padding, rank)
-    more = _each(extra, rank)
+    steps, spread, margin = each_of(stride, rank), each_of(dilation, rank), each_of(padding, rank)
+    more = each_of(extra, rank)
     out = np.zeros(
         (
             x.shape[0],
