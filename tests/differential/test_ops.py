@@ -88,7 +88,7 @@ def eager(op: Op, args: tuple[Any, ...]) -> tuple[np.ndarray, ...]:
         plain = [a for a, p in zip(tensors, params, strict=True) if not p.keyword_only]
         given = [(p, a) for a, p in zip(tensors, params, strict=True) if p.keyword_only and a is not None]
         named = {p.name: a for p, a in given if a is not p.default}
-        while plain and plain[-1] is None:
+        while plain and plain[-1] is None and params[len(plain) - 1].has_default:
             plain.pop()
         made = _call(packet, plain, named, [p.name for p in params])
     results = made if isinstance(made, tuple | list) else (made,)

@@ -20,9 +20,11 @@ from unmoor.ops.creation import CREATION
 from unmoor.ops.elementwise import ARITHMETIC
 from unmoor.ops.evaluation import evaluate_op
 from unmoor.ops.indexing import INDEXING
+from unmoor.ops.normalisation import NORMALISATION
 from unmoor.ops.padding import PADDING
 from unmoor.ops.pooling import POOLING
 from unmoor.ops.reduction import REDUCTION
+from unmoor.ops.resampling import RESAMPLING
 from unmoor.ops.scan import SCAN
 from unmoor.ops.scatter import SCATTER
 from unmoor.ops.transcendental import TRANSCENDENTAL
@@ -43,6 +45,8 @@ FAMILIES: dict[str, list[Op]] = {
     "attention": ATTENTION,
     "padding": PADDING,
     "pooling": POOLING,
+    "normalisation": NORMALISATION,
+    "resampling": RESAMPLING,
     "creation": CREATION,
     "composite": COMPOSITE,
 }
