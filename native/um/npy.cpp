@@ -14,8 +14,8 @@ struct Code {
   const char* text;  // without the byte order
   um_dtype dtype;
 };
-constexpr Code kCodes[] = {{"b1", UM_BOOL}, {"u1", UM_U8},  {"u2", UM_BF16}, {"i1", UM_I8},  {"i2", UM_I16}, {"i4", UM_I32},
-                           {"i8", UM_I64},  {"f2", UM_F16}, {"f4", UM_F32}, {"f8", UM_F64}};
+constexpr Code kCodes[] = {{"b1", UM_BOOL}, {"u1", UM_U8},  {"u2", UM_BF16}, {"i1", UM_I8},  {"i2", UM_I16},
+                           {"i4", UM_I32},  {"i8", UM_I64}, {"f2", UM_F16},  {"f4", UM_F32}, {"f8", UM_F64}};
 constexpr const char* kMagic = "\x93NUMPY";
 
 uint32_t Load(const uint8_t* from, size_t bytes) {

@@ -1,4 +1,5 @@
 // um run: gives a method its inputs, runs it, and shows or writes the outputs.
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -32,13 +33,26 @@ bool Assign(um_model* model, size_t method, size_t signature, List<Value>& value
   return true;
 }
 
+struct Range {
+  int64_t lowest, highest;
+};
+
+// The whole numbers that an integer dtype holds.
+Range RangeOf(um_dtype dtype) {
+  if (dtype == UM_U8) return {0, UINT8_MAX};
+  if (dtype == UM_I8) return {INT8_MIN, INT8_MAX};
+  if (dtype == UM_I16) return {INT16_MIN, INT16_MAX};
+  return dtype == UM_I32 ? Range{INT32_MIN, INT32_MAX} : Range{INT64_MIN, INT64_MAX};
+}
+
 bool LiteralFits(const Value& value, um_dtype dtype) {
-  const bool wants_float = dtype == UM_F32 || dtype == UM_F64;
-  const bool wants_int = dtype == UM_I32 || dtype == UM_I64;
+  const bool wants_float = dtype == UM_F16 || dtype == UM_BF16 || dtype == UM_F32 || dtype == UM_F64;
+  const Range range = RangeOf(dtype);
   for (size_t k = 0; k < value.count; ++k) {
     const Number& n = value.numbers[k];
-    const bool fits_i32 = n.whole >= INT32_MIN && n.whole <= INT32_MAX;
-    if (dtype == UM_BOOL ? !n.is_bool : wants_int ? !n.is_whole || (dtype == UM_I32 && !fits_i32) : !wants_float) {
+    if (dtype == UM_BOOL) {
+      if (!n.is_bool) return false;
+    } else if (!wants_float && (!n.is_whole || n.whole < range.lowest || n.whole > range.highest)) {
       return false;
     }
   }
@@ -56,12 +70,38 @@ bool ValueFits(um_model* model, size_t method, size_t signature, size_t input, c
   return true;
 }
 
+uint32_t BitsOf(float x) {
+  uint32_t bits;
+  memcpy(&bits, &x, 4);
+  return bits;
+}
+
+// The upper half of a float: to nearest, ties to even.
+uint16_t BrainHalfOf(float x) {
+  const uint32_t bits = BitsOf(x);
+  if (isnan(x)) return 0x7fc0;
+  return static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+// A half float has 11 significant bits and no place below 2^-24: counted in its last place, to nearest, ties to even.
+uint16_t HalfOf(float x) {
+  const uint16_t sign = static_cast<uint16_t>(BitsOf(x) >> 16 & 0x8000);
+  const float size = fabsf(x);
+  if (isnan(x)) return static_cast<uint16_t>(sign | 0x7e00);
+  if (size >= 65520.0f) return static_cast<uint16_t>(sign | 0x7c00);
+  int exponent;
+  frexpf(size, &exponent);
+  const int place = exponent - 11 > -24 ? exponent - 11 : -24;
+  const int significand = static_cast<int>(rintf(ldexpf(size, -place)));
+  return static_cast<uint16_t>(sign | (((place + 24) << 10) + significand));
+}
+
 void Convert(const Value& value, um_dtype dtype, uint8_t* to) {
   for (size_t k = 0; k < value.count; ++k) {
     const Number& n = value.numbers[k];
     const float single = static_cast<float>(n.real);
-    const int32_t narrow = static_cast<int32_t>(n.whole);
     const uint8_t truth = n.whole != 0;
+    const uint16_t half = dtype == UM_F16 ? HalfOf(single) : BrainHalfOf(single);
     switch (dtype) {
       case UM_F32:
         memcpy(to + 4 * k, &single, 4);
@@ -69,12 +109,19 @@ void Convert(const Value& value, um_dtype dtype, uint8_t* to) {
       case UM_F64:
         memcpy(to + 8 * k, &n.real, 8);
         break;
+      case UM_F16:
+      case UM_BF16:
+        memcpy(to + 2 * k, &half, 2);
+        break;
+      case UM_U8:
+      case UM_I8:
+      case UM_I16:
       case UM_I32:
-        memcpy(to + 4 * k, &narrow, 4);
+      case UM_I64: {
+        const size_t size = um_dtype_size(dtype);
+        memcpy(to + size * k, &n.whole, size);  // the low bytes: little-endian, and checked to fit
         break;
-      case UM_I64:
-        memcpy(to + 8 * k, &n.whole, 8);
-        break;
+      }
       default:
         to[k] = truth;
     }

@@ -13,7 +13,7 @@ from unmoor.ir.dim import Dim, dim
 from unmoor.ir.op import Builder, Kind, Op, Sample
 from unmoor.ir.scalar import IndexValue, Number
 from unmoor.ir.types import TensorType
-from unmoor.ops.family import EVERY, EXACT, FLOATS, composite, number_type
+from unmoor.ops.family import EVERY, EXACT, FLOATS, composite, in_dtype, number_type
 from unmoor.ops.samples import Ints, Rand
 from unmoor.ops.schema import parse_schema
 
@@ -35,7 +35,7 @@ FULL = Op(
     parse_schema("(int[] shape, Scalar value, dtype dtype) -> Tensor"),
     Kind.CREATE,
     lambda facts, shape, value, dtype: TensorType(dtype, tuple(dim(d) for d in shape)),
-    lambda shape, value, dtype: np.full(shape, value, dtype.numpy),
+    lambda shape, value, dtype: np.full(shape, in_dtype(value, dtype)),
     (),
     lambda d: [Sample(((2, 3), 1.5, f32))],
     EXACT,

@@ -19,7 +19,7 @@ from unmoor.ops.family import compute_dtype, in_dtype, type_of_operand
 OPERAND = ("Tensor", "Scalar")
 MOVING = (Kind.VIEW, Kind.CREATE, Kind.INDEX, Kind.JOIN, Kind.PACK, Kind.COMPOSITE)
 CASTS = ("prim::cast", "aten::where")  # elementwise, and yet no arithmetic
-COMPARISONS = ("aten::eq", "aten::ne", "aten::lt", "aten::le", "aten::gt", "aten::ge")
+UNROUNDED = ("aten::mul", "aten::div", "aten::div_mode", "aten::floor_divide")
 
 
 def concrete_type(value: Any) -> Any:
@@ -57,12 +57,10 @@ def half_result(op: Op, types: tuple[Any, ...]) -> DType | None:
     A dtype among the arguments, else the operands' own; a norm keeps that of the tensor it normalises. Where operands
     of other ops differ in dtype, the parts promote or refuse them.
     """
-    found = dtypes_in(types)
-    if not _has_half(found) or not (op.tolerance.rtol or op.tolerance.atol):
+    if not _has_half(dtypes_in(types)) or not (op.tolerance.rtol or op.tolerance.atol):
         return None
-    if len({d for d in found if d.is_float}) > 1 and not op.name.endswith("_norm"):
-        return None
-    return _result_dtype(op, types)
+    floats = {t.dtype for t in _tensors(types) if t.dtype.is_float and t.shape}
+    return None if len(floats) > 1 and not op.name.endswith("_norm") else _result_dtype(op, types)
 
 
 def _has_half(found: list[DType]) -> bool:
@@ -83,12 +81,15 @@ def _tensors(types: Any) -> list[TensorType]:
     return [types] if isinstance(types, TensorType) else []
 
 
-def through(op: Op, dtype: DType) -> bool:
-    """Whether operands must be rounded to `dtype` before they are widened for the arithmetic.
+def through(op: Op, dtype: DType, place: int, rank: int) -> bool:
+    """Whether the operand at a place must be rounded to `dtype` before it is widened for the arithmetic.
 
-    Kernels of half floats take numbers and 0-dim tensors in float32, except in comparisons.
+    PyTorch's kernels do that, save those of products and quotients of half floats: they take a number or 0-dim tensor
+    that is their second operand in float32.
     """
-    return dtype is not dtype.compute and (not dtype.is_float or op.name in COMPARISONS)
+    if dtype is dtype.compute:
+        return False
+    return not (dtype.is_float and op.name in UNROUNDED and place == 1 and rank == 0)
 
 
 def evaluate_op(op: Op, args: tuple[Any, ...]) -> Any:
@@ -104,7 +105,7 @@ def evaluate_op(op: Op, args: tuple[Any, ...]) -> Any:
         wide = dtype.compute if computes(op) else dtype
         start = 1 if op.promote == "where" else 0
         args = tuple(
-            in_dtype(in_dtype(a, dtype) if through(op, dtype) else a, wide) if yes and k >= start else a
+            in_dtype(in_dtype(a, dtype) if through(op, dtype, k, np.ndim(a)) else a, wide) if yes and k >= start else a
             for k, (a, yes) in enumerate(zip(args, is_operand, strict=True))
         )
     with np.errstate(all="ignore"):

@@ -39,9 +39,17 @@ def type_of_operand(value: Any) -> TensorType:
     return value if isinstance(value, TensorType) else number_type(value)
 
 
+def _weak(type_: NumberType, numbers_only: bool) -> DType:
+    """The dtype that a number has beside tensors: a float has the default one, whatever its own precision."""
+    return DEFAULT_FLOAT if type_.dtype.is_float and not numbers_only else type_.dtype
+
+
 def compute_dtype(promote: str, operands: Sequence[TensorType]) -> DType:
     """The dtype in which an elementwise op of this promotion computes on such operands."""
-    ranked = [(t.dtype, 2 if isinstance(t, NumberType) else 1 if not t.shape else 0) for t in operands]
+    numbers_only = all(isinstance(t, NumberType) for t in operands)
+    ranked = [
+        (_weak(t, numbers_only), 2) if isinstance(t, NumberType) else (t.dtype, int(not t.shape)) for t in operands
+    ]
     common = result_type(ranked)
     return DEFAULT_FLOAT if promote == "float" and not common.is_float else common
 

@@ -62,10 +62,16 @@ class TypedBuilder:
         assert entry.decompose is not None
         target = half_result(entry, self._typed(args))
         if target is not None:
-            args = tuple(self._widened(a, halves=True) for a in args)
+            args = tuple(self._widened(self._common(a, target), halves=True) for a in args)
         made = entry.decompose(self, *args)
         results: tuple[Value, ...] = made if isinstance(made, tuple) else (made,)
         return results if target is None else tuple(self._narrowed(r, target) for r in results)
+
+    def _common(self, arg: Arg, dtype: DType) -> Arg:
+        """A 0-dim float among a composite's operands in the dtype of the others."""
+        if isinstance(arg, Value) and dtype is not dtype.compute and not (type_ := tensor_type(arg)).shape:
+            return self._in_value(arg, dtype) if type_.dtype.is_float else arg
+        return arg
 
     def _widened(self, arg: Any, halves: bool = False) -> Any:
         """Tensors and dtypes among arguments in what they are computed with; only half floats where `halves`."""
@@ -114,8 +120,8 @@ class TypedBuilder:
         wide = dtype.compute if computes(entry) else dtype
         out = list(args)
         for k in places[1:] if entry.promote == "where" else places:
-            rounded = self._in_dtype(args[k], dtype) if through(entry, dtype) else args[k]
-            out[k] = self._in_dtype(rounded, wide)
+            rounds = through(entry, dtype, k, self.type_of(args[k]).rank)
+            out[k] = self._in_dtype(self._in_dtype(args[k], dtype) if rounds else args[k], wide)
         return tuple(out), dtype
 
     def _in_value(self, value: Value, dtype: DType) -> Value:
