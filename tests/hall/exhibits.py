@@ -195,7 +195,19 @@ def same_padding(x):
     return torch.cat([zeros] * left + [x] + [zeros] * (extra - left), 1)
 
 
-@exhibit("Comfy-Org/ComfyUI#5490", "arithmetic on a size", [(r(5,),), (r(9),), (r(2),)])
+@exhibit(
+    "Comfy-Org/ComfyUI#5490",
+    "arithmetic on a size",
+    [
+        (
+            r(
+                5,
+            ),
+        ),
+        (r(9),),
+        (r(2),),
+    ],
+)
 def positions(x):
     return torch.linspace(0, 1, 3) * (x.shape[0] - 1)
 

@@ -241,23 +241,26 @@ class Snapshot:
                         name = f"{path}.{key}" if path else key
                         yield Rebound(name, old, new, group == "_buffers")
 
-    def restore(self) -> list[str]:
-        """Put all attributes back; returns the paths of those that the call had changed."""
-        changed = []
+    def restore(self) -> dict[str, tuple[dict[str, Any], str, Any]]:
+        """Put all attributes back; returns what the call had changed, by its path: (where, name, value it left)."""
+        changed: dict[str, tuple[dict[str, Any], str, Any]] = {}
         for path, module, before in self._held:
             now = _attributes(module)
             for group, values in before.items():
-                names = [k for k in {**values, **now[group]} if values.get(k, _NONE) is not now[group].get(k, _NONE)]
+                names = [
+                    k for k in {**values, **now[group]} if values.get(k, MISSING) is not now[group].get(k, MISSING)
+                ]
                 if names:
-                    changed += [f"{path}.{k}" if path else k for k in names]
                     target = vars(module) if group == "" else vars(module)[group]
+                    left = {k: now[group].get(k, MISSING) for k in names}
+                    changed.update({f"{path}.{k}" if path else k: (target, k, left[k]) for k in names})
                     for k in names:
                         target.pop(k, None)
                     target.update({k: values[k] for k in names if k in values})
         return changed
 
 
-_NONE = object()
+MISSING = object()  # no value at all
 _GROUPS = ("_parameters", "_buffers", "_modules")
 
 

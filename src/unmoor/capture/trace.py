@@ -24,6 +24,7 @@ from unmoor.capture.structure import flatten, is_tensor, paths, pinned, rebuild
 from unmoor.capture.tape import Tape
 from unmoor.capture.torch_private import below_autograd, without_torch_compile
 from unmoor.capture.tracks import Tracks, elements
+from unmoor.capture.twice import Place, check_again, outer_numbers, taken_apart
 from unmoor.dtypes import BY_TORCH_NAME
 from unmoor.errors import Unsupported
 from unmoor.ir.graph import NOWHERE, Arg, Graph, Source, Value
@@ -88,13 +89,17 @@ class _Trace:
         inputs = [self.tracks.of(leaf) for leaf in leaves] + [self.tracks.of(s.tensor) for s in self.states]
         values = tuple(track.value for track in inputs)
         example += tuple(ExampleTensor(s.name, dtype_of(s.tensor), tuple(s.tensor.shape), True) for s in self.states)
-        with _kept_as_it_is(self.modules, self.tape, self.tracks) as snapshot:
+        outside = outer_numbers(self.fn)
+        with _kept_as_it_is(self.modules, self.tape, self.tracks) as (snapshot, left):
             result = self._call(*rebuild(arguments, leaves))
+            first = taken_apart(result)
             structure, outputs, returned = self._outputs(result)
             rebound = self._rebound(snapshot)
             changed = [k for k, track in enumerate(inputs) if track.version or id(track.tensor) in rebound]
             returned += tuple(example[k] for k in changed)
             outputs += tuple(rebound.get(id(inputs[k].tensor)) or self.tracks.read(inputs[k]) for k in changed)
+        if not self.found:
+            self._call_again(rebuild(arguments, leaves), first, left, outside)
         self._assume_modules()
         graph = Graph(
             getattr(self.fn, "__name__", type(self.fn).__name__),
@@ -114,6 +119,21 @@ class _Trace:
             states,
             tuple(changed),
         )
+
+    def _call_again(self, call: Any, first: Any, left: dict[str, Place], outside: dict[str, Any]) -> None:
+        """Where the call changed Python state: Unsupported if a second call, from that state, gives something else."""
+        now = outer_numbers(self.fn)
+        names = [*left, *(name for name, value in outside.items() if now.get(name) != value)]
+        if not names:
+            return
+        tape = Tape(self.where)
+        kept = [(state.tensor, state.tensor.detach().clone()) for state in self.states]
+        with _kept_as_it_is(self.modules, tape, Tracks(tape, self.modules.describe)), torch.no_grad():
+            try:
+                check_again(self.fn, call, first, list(left.values()), names)
+            finally:
+                for tensor, before in kept:
+                    tensor.detach().copy_(before)
 
     def _add_state(self, state: StateTensor) -> RecordedState:
         """Makes a tensor an input that the session gives."""
@@ -231,14 +251,18 @@ def _described(name: str, leaf: Any) -> ExampleTensor | None:
 
 
 @contextmanager
-def _kept_as_it_is(modules: Modules, tape: Tape, tracks: Tracks) -> Iterator[Snapshot]:
-    """Leaves modules, their tensors, the inputs, random number generators and torch's global switches as they were."""
+def _kept_as_it_is(modules: Modules, tape: Tape, tracks: Tracks) -> Iterator[tuple[Snapshot, dict[str, Place]]]:
+    """Leaves modules, their tensors, the inputs, random number generators and torch's global switches as they were.
+
+    The dict it gives holds, afterwards, the attributes that the call changed and that are no state of the trace.
+    """
+    left: dict[str, Place] = {}
     snapshot = Snapshot(modules)
     states = torch.get_rng_state(), random.getstate(), np.random.get_state()
     fast_path = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
-        yield snapshot
+        yield snapshot, left
     finally:
         tracks.restore()
         torch.backends.mha.set_fastpath_enabled(fast_path)
@@ -248,9 +272,8 @@ def _kept_as_it_is(modules: Modules, tape: Tape, tracks: Tracks) -> Iterator[Sna
         random.setstate(states[1])
         np.random.set_state(states[2])
         kept = {t.origin.partition(" ")[2] for t in tracks.states()}
-        for name in snapshot.restore():
-            if name in kept:
-                continue
+        left.update({name: place for name, place in snapshot.restore().items() if name not in kept})
+        for name in left:
             tape.assume(Froze.STATE, f"the call changes the attribute {name}; a traced call does not", source=NOWHERE)
 
 

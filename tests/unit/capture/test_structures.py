@@ -108,7 +108,7 @@ class Stateful(nn.Module):
         random.random()
         np.random.rand()
         torch.manual_seed(1)
-        return self.cache * self.calls
+        return self.cache * 2
 
 
 def test_the_world_is_as_it_was():

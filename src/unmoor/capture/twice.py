@@ -1,0 +1,137 @@
+"""Python state that a call changes: a second call, from the state that the first one left, must give the same.
+
+A trace has the first call's numbers in it. A module that counts its calls in a Python number, or a function that does
+so in a closure, gives something else each time; one that only keeps what it computed, or writes down what it saw, does
+not. What tells them apart is to call once more.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FunctionType, MethodType
+from typing import Any
+
+import torch
+
+from unmoor.capture.modules import MISSING
+from unmoor.capture.numbers import Float, Int
+from unmoor.capture.structure import flatten, is_tensor
+from unmoor.errors import UnmoorError, Unsupported
+from unmoor.ir.signature import Structure
+
+Parts = tuple[Structure, list[Any]]
+Place = tuple[dict[str, Any], str, Any]  # (where, name, value)
+
+
+def outer_numbers(fn: object) -> dict[str, Any]:
+    """What tells whether the numbers, lists and dicts have changed that a function reaches from outside."""
+    kept = {name: _kept(value) for name, value in _outer(fn).items()}
+    return {name: value for name, value in kept.items() if value is not None}
+
+
+def _outer(fn: object) -> dict[str, Any]:
+    """What a function reaches by its closure and its globals."""
+    function = fn.__func__ if isinstance(fn, MethodType) else fn
+    if not isinstance(function, FunctionType):
+        return {}
+    found: dict[str, Any] = {}
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=False):
+        try:
+            found[name] = cell.cell_contents
+        except ValueError:  # not filled yet
+            continue
+    for name in function.__code__.co_names:
+        found.setdefault(name, function.__globals__.get(name))
+    return found
+
+
+def _kept(value: object) -> Any:
+    if type(value) in (bool, int, float, str):
+        return value
+    if type(value) in (list, dict) and len(value) < _MANY:  # type: ignore[arg-type]
+        return [id(v) if not isinstance(v, (int, float)) else v for v in _items(value)]
+    return None
+
+
+_MANY = 1000
+
+
+def _items(value: Any) -> Iterator[Any]:
+    yield from [*value, *value.values()] if isinstance(value, dict) else value
+
+
+def check_again(
+    fn: Callable[..., Any],
+    call: tuple[tuple[Any, ...], dict[str, Any]],
+    first: Parts,
+    left: list[Place],
+    names: list[str],
+) -> None:
+    """Unsupported, naming what changed, where a second call does not give `first` again.
+
+    The caller puts modules and random states back afterwards; lists and dicts outside are put back here.
+    """
+    with _containers_kept(fn), torch.no_grad():
+        _put(left)
+        try:
+            args, kwargs = copy.deepcopy(call)
+            second = fn(*args, **kwargs)
+        except UnmoorError:
+            raise
+        except Exception as error:
+            raise _refusal(names, f"a second call raises {type(error).__name__}: {error}") from error
+    if not _same(first, taken_apart(second)):
+        raise _refusal(names, "a second call gives something else")
+
+
+def _refusal(names: list[str], why: str) -> Unsupported:
+    return Unsupported(
+        f"the call changes {', '.join(names)} in Python, and its result depends on that: {why}. A trace would repeat "
+        "the first call for ever; keep such state in a buffer (register_buffer), or pass it in and return it"
+    )
+
+
+@contextmanager
+def _containers_kept(fn: object) -> Iterator[None]:
+    held = [(value, value.copy()) for value in _outer(fn).values() if type(value) in (list, dict)]
+    try:
+        yield
+    finally:
+        for value, before in held:
+            value.clear()
+            (value.extend if isinstance(value, list) else value.update)(before)
+
+
+def _put(places: list[Place]) -> None:
+    for target, name, value in places:
+        if value is MISSING:
+            target.pop(name, None)
+        else:
+            target[name] = value
+
+
+def taken_apart(result: Any) -> Parts:
+    """A result as a structure and copies of its tensors."""
+    structure, leaves = flatten(result, "the result", _leaf)
+    return structure, [v.detach().clone() if isinstance(v, torch.Tensor) else v for v in leaves]
+
+
+def _same(first: Parts, second: Parts) -> bool:
+    return first[0] == second[0] and all(map(_equal, first[1], second[1]))
+
+
+def _leaf(value: object) -> bool:
+    return is_tensor(value) or isinstance(value, (Int, Float))
+
+
+def _equal(first: Any, second: Any) -> bool:
+    if isinstance(first, torch.Tensor) and isinstance(second, torch.Tensor):
+        same_type = first.shape == second.shape and first.dtype == second.dtype
+        return same_type and torch.allclose(first.double(), second.double(), 1e-4, 1e-6, equal_nan=True)
+    if isinstance(first, (Int, Float)):
+        first = first.node.hint
+    if isinstance(second, (Int, Float)):
+        second = second.node.hint
+    return bool(first == second)

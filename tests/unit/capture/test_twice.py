@@ -1,0 +1,75 @@
+"""A result that depends on Python state which the call changes is refused; keeping or logging things is fine."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from unmoor.capture import record
+from unmoor.errors import Unsupported
+
+calls = 0
+
+
+class Counter(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.calls = 0
+
+    def forward(self, x):
+        self.calls += 1
+        return x * self.calls
+
+
+class First(Counter):
+    def forward(self, x):
+        self.calls += 1
+        assert self.calls == 1
+        return x
+
+
+class Memo(nn.Module):
+    mask: torch.Tensor | None = None
+
+    def forward(self, x):
+        if self.mask is None:
+            self.mask = torch.ones(x.shape[0])
+        self.rows = x.shape[0]
+        return x * self.mask
+
+
+def global_counter(x):
+    global calls
+    calls += 1
+    return x * calls
+
+
+def closed_over():
+    history = [1.0]
+
+    def f(x):
+        history[0] += 1
+        return x * history[0]
+
+    return f
+
+
+@pytest.mark.parametrize(
+    ("name", "fn"), [("calls", Counter()), ("calls", First()), ("calls", global_counter), ("history", closed_over())]
+)
+def test_counted_calls_are_refused(name, fn):
+    with pytest.raises(Unsupported, match=f"changes {name} in Python"):
+        record(fn, (torch.rand(3),))
+
+
+def test_what_is_only_kept_or_logged_is_fine(replay):
+    replay(Memo(), torch.rand(3)).agrees(torch.rand(3))
+    log = []
+
+    def logs(x):
+        log.append(tuple(x.shape))
+        return x + 1
+
+    replay(logs, torch.rand(3))
+    assert len(log) == 1
