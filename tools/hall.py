@@ -1,4 +1,4 @@
-"""Runs the hall of silent traces on torch.jit.trace, torch.export, the ONNX exporter and Unmoor, and writes docs/hall.md.
+"""Runs the hall of silent traces on torch.jit.trace, torch.export, the ONNX exporter and Unmoor: docs/hall.md.
 
 python tools/hall.py            # all of them; needs torch, onnx, onnxscript and onnxruntime
 """
@@ -103,10 +103,10 @@ def _document(table: list[list[str]], counts: dict[str, Counter[str]]) -> str:
         "# The hall of silent traces",
         "",
         f"{len(table)} small programs, each of a kind that users reported a tracer to get wrong without a word; the",
-        "thread is where that kind was reported, the programs are ours (`tests/hall/exhibits.py`). Each is traced on its",
-        "first call (branches: on the examples that the exhibit names, where the tracer takes several), and then every",
-        "call is compared with eager PyTorch: results, changed arguments, state from call to call, and errors.",
-        "*Refused* means that the tracer, or a call, raised an error; a program that is right at some calls and refused",
+        "thread is where that kind was reported, the programs are ours (`tests/hall/exhibits.py`). Each is traced on",
+        "its first call (branches: on the examples that the exhibit names, where the tracer takes several), and then",
+        "every call is compared with eager PyTorch: results, changed arguments, state from call to call, and errors.",
+        "*Refused* means that the tracer, or a call, raised an error; one that is right at some calls and refused",
         "at others counts as refused. Sizes are dynamic in torch.export and the ONNX exporter (`Dim.AUTO`).",
         "",
         f"Made by `python tools/hall.py` with {versions}.",

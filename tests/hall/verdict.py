@@ -81,4 +81,6 @@ def _leaves(value: Any) -> Any:
 
 def _first_line(error: BaseException) -> str:
     text = str(error).strip()
-    return f"{type(error).__name__}: {text.splitlines()[0] if text else ''}"[:160]
+    kind = type(error)
+    name = next(c.__name__ for c in kind.__mro__ if not c.__name__.startswith("_"))
+    return f"{name}: {text.splitlines()[0] if text else ''}"[:160]

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Union
 
+from unmoor.errors import Unsupported
+
 DimLike = Union["Dim", int]
 
 
@@ -226,8 +228,12 @@ def sym(name: str) -> Dim:
 
 
 def dim(value: DimLike) -> Dim:
-    """An int as a Dim; a Dim as itself."""
-    return value if isinstance(value, Dim) else const(value)
+    """An int as a Dim; a Dim as itself. Unsupported for a value that is only known while the program runs."""
+    if isinstance(value, Dim):
+        return value
+    if not isinstance(value, int):
+        raise Unsupported(f"a size or position here comes out of a tensor ({value!r}), which is not supported")
+    return const(value)
 
 
 def call(fn: str, a: DimLike, b: DimLike) -> Dim:
