@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import random
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -102,7 +103,7 @@ class _Trace:
             self._call_again(rebuild(arguments, leaves), first, left, outside)
         self._assume_modules()
         graph = Graph(
-            getattr(self.fn, "__name__", type(self.fn).__name__),
+            re.sub(r"\W", "", getattr(self.fn, "__name__", "")) or type(self.fn).__name__,  # "<lambda>" is no name
             values,
             tuple(self.tape.constants),
             tuple(self.tape.nodes),

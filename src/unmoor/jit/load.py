@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 from typing import IO, Any
 
@@ -29,8 +30,7 @@ def load(
     """
     if threads < 1:
         raise ValueError(f"threads is {threads}; a call needs at least one")
-    source: Any = file if isinstance(file, str | os.PathLike | bytes) else file.read()
-    opened = source
+    source, opened = _held(file)
     if not trust:
         from unmoor.jit.recompile import compiling_target, made_again
 
@@ -48,3 +48,19 @@ def load(
 
     model = runtime.open(opened, trust=trust, method=method, on_miss=missed)
     return model
+
+
+def _held(file: str | os.PathLike[str] | bytes | IO[bytes]) -> tuple[Any, Any]:
+    """The file as memory, for what may be made from it later, and as what is opened now.
+
+    A path is mapped, which costs no memory until it is read: a call may compile after the file was removed.
+    """
+    if isinstance(file, bytes):
+        return file, file
+    if not isinstance(file, str | os.PathLike):
+        data = file.read()
+        return data, data
+    with open(file, "rb") as handle:
+        empty = os.fstat(handle.fileno()).st_size == 0
+        mapped = b"" if empty else memoryview(mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ))
+    return mapped, file

@@ -194,3 +194,11 @@ def test_the_signature_text_is_one_for_all_calls_of_a_size() -> None:
     for n in (0, 1, 2, 7):
         assert traced(torch.ones(n, 3), torch.ones(n, 3)).shape == (n, 3)
     assert len(traced.signatures) <= 2
+
+
+def test_a_loaded_model_compiles_after_its_file_is_gone(tmp_path):
+    path = tmp_path / "model.unmoor"
+    unmoor.save(unmoor.trace(lambda x: x * 2, torch.ones(3)), path)
+    model = unmoor.load(path, trust=True)
+    path.unlink()
+    assert torch.equal(model(torch.ones(2, 2)), torch.full((2, 2), 2.0))
