@@ -43,6 +43,8 @@ def specialise(graph: Graph, example: tuple[ExampleTensor, ...]) -> Specialised:
         except Learnt as learnt:
             known = {name: d.substitute({learnt.symbol: learnt.value}) for name, d in known.items()}
             known[learnt.symbol] = learnt.value
+        except _Refusal as refusal:
+            raise NotTraced(str(refusal)) from None
 
 
 class _Refusal(NotTraced):
