@@ -12,9 +12,19 @@ from unmoor.capture.warning import TrainingModeWarning
 from unmoor.ir.signature import Structure
 
 if TYPE_CHECKING:
+    from unmoor.capture.original import Original
     from unmoor.ir.recording import Recording
 
-__all__ = ["TrainingModeWarning", "flatten_call", "is_module", "needs_grad", "rebuild", "record"]
+__all__ = [
+    "TrainingModeWarning",
+    "difference",
+    "flatten_call",
+    "is_module",
+    "needs_grad",
+    "original",
+    "rebuild",
+    "record",
+]
 
 
 def record(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any] | None = None) -> Recording:
@@ -61,3 +71,17 @@ def needs_grad(tensors: Sequence[Any]) -> bool:
     from unmoor.capture.structure import needs_grad as needs
 
     return needs(tensors)
+
+
+def keep_original(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Original:
+    """The callable with copies of the tensors that it is traced on, for a later check."""
+    from unmoor.capture.original import Original
+
+    return Original(fn, args, kwargs)
+
+
+def difference(want: list[Any], got: list[Any]) -> tuple[str, float]:
+    """What is wrong with the leaves of a call, "" for nothing; and the largest relative difference."""
+    from unmoor.capture.original import difference as differs
+
+    return differs(want, got)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,7 @@ class Specialisations:
         self._assumptions, self._outputs, self._rebuild = assumptions, outputs, rebuild
         self._compiled: dict[tuple[tuple[str, int], ...], list[Compiled]] = {}
         self._linker = Linker()
+        self._closed = False
         self._kept = archive.WeightsApart()
 
     @property
@@ -59,8 +61,21 @@ class Specialisations:
             self.model.set_state(before.state())
         return compiled
 
+    @contextmanager
+    def as_saved(self) -> Iterator[runtime.Model]:
+        """The model as a file of it is where nothing can be compiled; its state is put back afterwards."""
+        state = self.model.state()
+        self._closed = True
+        try:
+            yield self.model
+        finally:
+            self._closed = False
+            self.model.set_state(state)
+
     def missed(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], error: SignatureError) -> Any:
         """A call that no signature fits: compile for it, then call. Raises `error` where that changes nothing."""
+        if self._closed:
+            raise error
         before = len(self.compiled)
         try:
             self.compile_for(args, kwargs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,10 +15,14 @@ from unmoor.ir.program import Image
 from unmoor.ir.recording import Recording
 from unmoor.ir.target import ALL, Target
 from unmoor.jit.assumptions import describe
+from unmoor.jit.check import check
 from unmoor.jit.code import is_large, python_source
 from unmoor.jit.listing import Listing
 from unmoor.jit.specialisations import Specialisations
 from unmoor.options import Options
+
+if TYPE_CHECKING:
+    from unmoor.capture.original import Original
 
 METHOD = "forward"
 
@@ -30,7 +34,8 @@ def trace(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> TracedFunction:
     and ranks are compiled when the result is first called with them. Raises Unsupported with the user's line for what
     cannot be recorded.
     """
-    return TracedFunction(capture.record(fn, args, kwargs), Options())
+    recording = capture.record(fn, args, kwargs)
+    return TracedFunction(recording, Options(), capture.keep_original(fn, args, kwargs))
 
 
 class TracedFunction:
@@ -39,8 +44,8 @@ class TracedFunction:
     The methods named `..._for` take the arguments of a call, and compile for them where no program fits yet.
     """
 
-    def __init__(self, recording: Recording, options: Options) -> None:
-        self._recording, self._options = recording, options
+    def __init__(self, recording: Recording, options: Options, original: Original | None = None) -> None:
+        self._recording, self._options, self._original = recording, options, original
         self._assumptions = describe(recording.assumptions)
         self._programs = Specialisations(METHOD, recording, self._assumptions, options, "torch", capture.rebuild)
         check_returned(recording, self._programs.add(recording.example))
@@ -137,6 +142,15 @@ class TracedFunction:
 
     def _compiled(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Compiled:
         return self._programs.compile_for(args, kwargs)
+
+    def check(self) -> str:
+        """Compares the compiled programs with the traced callable, as `save` does, and says what was compared.
+
+        It calls a deep copy, with the parameters of the trace, on the example and on further inputs: values within the
+        example's range, and other sizes. A call that a guard refuses, or that eager PyTorch refuses, is no difference.
+        Raises VerifyError, with the line of the first op that differs.
+        """
+        return check(self._programs, self._original)
 
     # -- saving -------------------------------------------------------------------------------
     def image(self, targets: tuple[Target, ...] = ALL) -> Image:
