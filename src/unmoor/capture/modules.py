@@ -201,12 +201,6 @@ class PathHooks:
                 f"a TorchScript module ({self.path or 'the traced one'}) inside a trace is not supported",
                 "trace the Python module that it was made from",
             )
-        if acts_in_training(module):
-            raise self._refuse(
-                f"{self.path or 'the module'} ({type(module).__name__}) runs in training mode, where it draws random "
-                "numbers or changes its statistics, which a trace does not support yet",
-                "call `.eval()` on the module before tracing it",
-            )
 
     def _leave(self, module: nn.Module, args: object, result: object) -> None:
         if self._is_mine() and self._stack:

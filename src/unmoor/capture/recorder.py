@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 
 from unmoor import ops
+from unmoor.capture.draws import draws, record_draw
 from unmoor.capture.guards import Guards
 from unmoor.capture.numbers import Float, Int, Number, number_of, wrap
 from unmoor.capture.refusals import refuse, unknown_op
@@ -39,6 +41,8 @@ class Recorder:
         self.tracks = tracks
         self.guards = guards
         self.quiet = True
+        self.generator: Track | None = None  # the session's random number generator, once the run draws
+        self.draws = 0
 
     @contextmanager
     def silence(self) -> Iterator[None]:
@@ -66,21 +70,71 @@ class Recorder:
         if p.overload in OVERWRITES:
             return self._overwrite(func, OVERWRITES[p.overload], bind(p, args, kwargs))
         bound = bind(p, args, kwargs)
+        if draws(p.overload, bound):
+            self._check_placement(p, bound)
+            return record_draw(self, func, p.overload, bound, lambda: self._run(func, args, kwargs))
         self._check_supported(p, bound)
         assert p.op is not None
         self._check_placement(p, bound)
-        if p.op.name in ("aten::dropout", "aten::batch_norm"):
-            self._check_eval(p.op.name, bound)
+        if p.op.name == "aten::batch_norm" and bound["training"]:
+            return self._batch_norm_in_training(bound, lambda: self._run(func, args, kwargs))
+        self._check_eval(p.op.name, bound)
         ours = self._our_arguments(p, bound)
         if p.inplace:
             self.tracks.check_writable(self.tracks.of(args[0]), f"the in-place op {p.overload.partition('.')[0]}")
         recorded = tuple(self.argument(a) for a in ours)
-        with self.silence():
-            result = func(*concrete(args), **{k: concrete(v) for k, v in kwargs.items()})
+        result = self._run(func, args, kwargs)
         if p.inplace:
             self._record_inplace(p, recorded, ours, args[0])
             return result
         return self.record(p.op.name, recorded, ours, result, p.aliases)
+
+    def _run(self, func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        with self.silence():
+            return func(*concrete(args), **{k: concrete(v) for k, v in kwargs.items()})
+
+    # -- random numbers and training ----------------------------------------------------------
+    def next_draw(self) -> tuple[Value, int]:
+        """The generator, and the number of the next draw in this call."""
+        if self.generator is None:  # the run is made again with the generator as state
+            self.generator = self.tracks.add(torch.zeros(2, dtype=torch.int64), self.tape.value("random"), "state")
+        self.draws += 1
+        return self.generator.value, self.draws - 1
+
+    def advance(self) -> None:
+        """After the run: the generator counts the draws."""
+        if self.generator is not None and self.draws:
+            step = self.tape.constant(np.array([0, self.draws]), "", "draws of a call")
+            self.tracks.write(self.generator, self.tape.emit("aten::add", (self.generator.value, step, 1))[0])
+
+    def _batch_norm_in_training(self, bound: dict[str, Any], run: Callable[[], Any]) -> torch.Tensor:
+        """Batch norm by the batch's own statistics, which the running ones follow."""
+        x, mean, var = bound["input"], bound["running_mean"], bound["running_var"]
+        rank = self.rank(x, x.dim())
+        for tensor in (mean, var):
+            if tensor is not None:
+                self.tracks.check_writable(self.tracks.of(tensor), "batch norm in training mode")
+                if tensor.dtype != x.dtype:
+                    raise self.refusal("batch norm in training mode wants input and statistics of one dtype")
+        data, weight, bias = (self.argument(bound[k]) for k in ("input", "weight", "bias"))
+        axes = tuple(a for a in range(rank) if a != 1)
+        result: torch.Tensor = run()
+        emit = self.tape.emit
+        (of_batch,) = emit("aten::mean", (data, axes, False, None))
+        (spread,) = emit("aten::var", (data, axes, 0, False))
+        rest = (False, bound["momentum"], bound["eps"], False)
+        (value,) = emit("aten::batch_norm", (data, weight, bias, of_batch, spread, *map(self.argument, rest)))
+        self.tracks.add(result, value, "computed")
+        momentum = bound["momentum"]
+        for tensor, new in ((mean, of_batch), (var, None)):
+            if tensor is None:
+                continue
+            track = self.tracks.of(tensor)
+            recent = new if new is not None else emit("aten::var", (data, axes, 1, False))[0]
+            (kept,) = emit("aten::mul", (self.tracks.read(track), self.argument(1 - momentum)))
+            (added,) = emit("aten::mul", (recent, self.argument(momentum)))
+            self.tracks.write(track, emit("aten::add", (kept, added, 1))[0])
+        return result
 
     def _handed_out(self, tensor: torch.Tensor) -> torch.Tensor:
         """What torch's factories return: a detached twin of what they made, since we hold on to the original."""
@@ -285,7 +339,7 @@ class Recorder:
     # -- what is refused ----------------------------------------------------------------------
     def _check_supported(self, p: Plan, bound: dict[str, Any]) -> None:
         where = self.tape.where()
-        if p.random and _draws(bound) and (p.op is None or p.op.name != "aten::dropout"):
+        if p.random and _draws(bound):
             raise refuse(
                 where,
                 f"{p.overload} draws random numbers, which a trace does not support yet",
@@ -308,15 +362,11 @@ class Recorder:
             raise self.refusal(f"the layout {bound['layout']} is not supported", "use dense tensors")
 
     def _check_eval(self, name: str, bound: dict[str, Any]) -> None:
-        training = bool(bound.get("train", bound.get("training")))
-        if name == "aten::dropout" and training and bound["p"] != 0:
+        if name == "aten::batch_norm" and bound["running_mean"] is None:
+            raise self.refusal("batch norm without statistics is not supported here", "pass training=True")
+        if name == "aten::instance_norm" and bound["use_input_stats"] and bound["running_mean"] is not None:
             raise self.refusal(
-                "dropout runs in training mode and draws random numbers, which a trace does not support yet",
-                "call `.eval()` on the module before tracing it",
-            )
-        if name == "aten::batch_norm" and (training or bound["running_mean"] is None):
-            raise self.refusal(
-                "batch norm runs in training mode, where it changes its running statistics",
+                "instance norm runs in training mode, where it changes its running statistics",
                 "call `.eval()` on the module before tracing it",
             )
 
@@ -328,6 +378,8 @@ _MAY_CHANGE_DTYPE = (
 
 def _draws(bound: dict[str, Any]) -> bool:
     """Whether an op that can draw random numbers does so: one with a dropout, only where that is at work."""
+    if {"p", "train"} <= bound.keys():
+        return bool(bound["p"] and bound["train"])
     if "dropout_p" in bound:
         return bool(bound["dropout_p"])
     return bool(bound["dropout"] and bound["train"]) if {"dropout", "train"} <= bound.keys() else True

@@ -28,6 +28,9 @@ OVERWRITES = {"copy_.default": "copy", "fill_.Scalar": "fill", "fill_.Tensor": "
 
 # Overloads with other words for an op that the table has under its general overload.
 _AS = {
+    "empty.memory_format": "zeros.default",  # any values will do
+    "empty_like.default": "zeros_like.default",
+    "new_empty.default": "new_zeros.default",
     "var.default": "var.correction",
     "var.dim": "var.correction",
     "std.default": "std.correction",

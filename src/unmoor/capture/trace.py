@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from unmoor.capture.draws import GENERATOR
 from unmoor.capture.guards import Guards
 from unmoor.capture.methods import Interception, active, bound_before
 from unmoor.capture.modules import Modules, PathHooks, Snapshot, acts_in_training, warn_training_mode
@@ -95,6 +96,7 @@ class _Trace:
             result = self._call(*rebuild(arguments, leaves))
             first = taken_apart(result)
             structure, outputs, returned = self._outputs(result)
+            self.recorder.advance()
             rebound = self._rebound(snapshot)
             changed = [k for k, track in enumerate(inputs) if track.version or id(track.tensor) in rebound]
             returned += tuple(example[k] for k in changed)
@@ -140,6 +142,10 @@ class _Trace:
         """Makes a tensor an input that the session gives."""
         data = np.array(elements(state.tensor), order="C", copy=True)
         data.setflags(write=False)
+        if state.name == GENERATOR:
+            self.recorder.generator = self.tracks.add(state.tensor, self.tape.value("random"), "state", state.origin)
+            self.tape.assume(Froze.RANDOM, "random numbers come from the session's own generator", True, NOWHERE)
+            return RecordedState(state.name, data, state.origin)
         self.tracks.add(state.tensor, self.tape.value(state.name), "state", state.origin)
         self.tape.assume(Froze.STATE, f"the call changes {state.origin}, which is state of the session", True, NOWHERE)
         return RecordedState(state.name, data, state.origin)
@@ -148,6 +154,10 @@ class _Trace:
         """The new values of states that got another tensor (`self.h = h`); others of that kind become state."""
         for track in self.tracks.written.values():
             self._found(track.tensor, "", track.origin)
+        generator = self.recorder.generator
+        if generator is not None and all(s.name != GENERATOR for s in self.states):
+            tensor = generator.tensor
+            self.found[id(tensor)] = StateTensor(torch.zeros_like(tensor), GENERATOR, "the random number generator")
         values: dict[int, Value] = {}
         known = {id(s.tensor) for s in self.states}
         for attribute in snapshot.rebound():

@@ -146,6 +146,30 @@ def _ipow(a: Any, b: Any) -> Any:
     return np.where(b < 0, negative, np.power(a, np.where(b < 0, 0, b))).astype(a.dtype)
 
 
+PHILOX_MULTIPLIERS = 0xD2511F53, 0xCD9E8D57
+PHILOX_WEYL = 0x9E3779B9, 0xBB67AE85
+PHILOX_ROUNDS = 10
+
+
+def _philox(counter: Any, offset: Any, seed: Any) -> Any:
+    """Philox 4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011): the first two of the four
+    words for the counter (counter, offset), low words first, and the key `seed`; the first word in the low half."""
+    low = np.uint64(0xFFFFFFFF)
+    c, o, s = (np.asarray(v, np.int64).astype(np.uint64) for v in (counter, offset, seed))
+    words = [c & low, c >> np.uint64(32), o & low, o >> np.uint64(32)]
+    key = [s & low, s >> np.uint64(32)]
+    for _ in range(PHILOX_ROUNDS):
+        first, second = words[0] * np.uint64(PHILOX_MULTIPLIERS[0]), words[2] * np.uint64(PHILOX_MULTIPLIERS[1])
+        words = [
+            (second >> np.uint64(32)) ^ words[1] ^ key[0],
+            second & low,
+            (first >> np.uint64(32)) ^ words[3] ^ key[1],
+            first & low,
+        ]
+        key = [(k + np.uint64(w)) & low for k, w in zip(key, PHILOX_WEYL, strict=True)]
+    return (words[0] | words[1] << np.uint64(32)).astype(np.int64)
+
+
 _ROWS = (
     Function("add", 2, "same", "if", np.add),
     Function("sub", 2, "same", "if", np.subtract),
@@ -198,6 +222,7 @@ _ROWS = (
     Function("not", 1, "same", "bi", np.invert),
     Function("shl", 2, "same", "i", np.left_shift),
     Function("shr", 2, "same", "i", np.right_shift),
+    Function("philox", 3, "same", "i", _philox, costly=True),  # (counter, offset, seed): 64 random bits; of i64
     Function("isnan", 1, "bool", "f", np.isnan),
     Function("select", 3, "same", "bif", np.where),  # (bool, a, b): a where true
     Function("cast", 1, "given", "bif", lambda x: x),  # float to int truncates; to bool is "not zero"

@@ -23,6 +23,7 @@ from unmoor.ops.indexing import INDEXING
 from unmoor.ops.normalisation import NORMALISATION
 from unmoor.ops.padding import PADDING
 from unmoor.ops.pooling import POOLING
+from unmoor.ops.random import RANDOM
 from unmoor.ops.reduction import REDUCTION
 from unmoor.ops.resampling import RESAMPLING
 from unmoor.ops.scan import SCAN
@@ -48,6 +49,7 @@ FAMILIES: dict[str, list[Op]] = {
     "normalisation": NORMALISATION,
     "resampling": RESAMPLING,
     "creation": CREATION,
+    "random": RANDOM,
     "composite": COMPOSITE,
 }
 TABLE: dict[str, Op] = {op.name: op for family in FAMILIES.values() for op in family}

@@ -6,6 +6,7 @@ Division by zero, which PyTorch refuses, gives 0 here; the smallest integer by -
 from __future__ import annotations
 
 from unmoor.codegen.builder import BITS, Builder, Module, Val, element, lanes_of, mangled
+from unmoor.ir.scalar import PHILOX_MULTIPLIERS, PHILOX_ROUNDS, PHILOX_WEYL
 
 
 def quotient(b: Builder, x: Val, y: Val) -> Val:
@@ -88,3 +89,20 @@ def _define_power(module: Module, name: str, type_: str) -> None:
     b.start(end)
     b.ret(b.select(negative, inverse, next_result))
     b.finish()
+
+
+def philox(b: Builder, counter: Val, offset: Val, seed: Val) -> Val:
+    """Philox 4x32-10 on i64 lanes; ir.scalar has the formula. Each word stands in the low half of a lane."""
+    low = 0xFFFFFFFF
+    words = [b.and_(counter, low), b.lshr(counter, 32), b.and_(offset, low), b.lshr(offset, 32)]
+    key = [b.and_(seed, low), b.lshr(seed, 32)]
+    for _ in range(PHILOX_ROUNDS):
+        first, second = b.mul(words[0], PHILOX_MULTIPLIERS[0]), b.mul(words[2], PHILOX_MULTIPLIERS[1])
+        words = [
+            b.xor(b.xor(b.lshr(second, 32), words[1]), key[0]),
+            b.and_(second, low),
+            b.xor(b.xor(b.lshr(first, 32), words[3]), key[1]),
+            b.and_(first, low),
+        ]
+        key = [b.and_(b.add(k, w), low) for k, w in zip(key, PHILOX_WEYL, strict=True)]
+    return b.or_(words[0], b.shl(words[1], 32))

@@ -119,6 +119,7 @@ EMIT: dict[str, Emit] = {
     "not": Builder.not_,
     "shl": integers.shl,
     "shr": integers.shr,
+    "philox": integers.philox,
     "isnan": lambda b, x: b.fcmp("uno", x, x),
     "select": Builder.select,
 }
