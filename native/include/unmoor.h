@@ -170,6 +170,8 @@ UM_API size_t um_session_signature(const um_session *session);
 UM_API um_status um_session_state(um_session *session, size_t state, um_tensor *tensor, um_error *error);
 /* Copies `value`, which has the state's dtype and shape, into the state. */
 UM_API um_status um_session_set_state(um_session *session, size_t state, const um_tensor *value, um_error *error);
+/* Starts the random numbers that calls draw anew: the same ones for the same seed, on every host. */
+UM_API um_status um_session_seed(um_session *session, int64_t seed, um_error *error);
 /* Every state as it was before the first call. */
 UM_API um_status um_session_reset_state(um_session *session, um_error *error);
 /* What the last prepared call costs: working memory, floating-point operations, bytes moved. */

@@ -168,3 +168,70 @@ def test_what_cannot_be_written_is_refused() -> None:
     np.testing.assert_array_equal(backwards, [1, 2, 3])
     with pytest.raises(unmoor.Unsupported, match="shares its memory with argument y"):
         unmoor.trace(program, x, x)
+
+
+class Normalises(Stateful):
+    def __init__(self) -> None:
+        super().__init__()
+        self.bn = nn.BatchNorm2d(3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.bn(x)
+
+
+@pytest.mark.filterwarnings("ignore:traced in training mode")
+def test_batch_norm_in_training() -> None:
+    agree(Normalises, (torch.randn(2, 3, 4, 5),), (torch.randn(1, 3, 6, 2),))
+
+
+def draws(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    return (
+        torch.rand_like(x),
+        torch.randn(x.shape[0], 2000),
+        torch.randint(3, 9, (x.shape[0], 500)),
+        torch.randperm(x.shape[0]),
+        torch.bernoulli(torch.full_like(x, 0.3)),
+        torch.empty_like(x).uniform_(2, 4),
+        torch.empty_like(x).normal_(5, 2),
+        nn.functional.dropout(x, 0.25, True),
+        torch.rand(7, dtype=torch.float64),
+        torch.empty_like(x).exponential_(2.0),
+    )
+
+
+def test_random_numbers_have_their_distribution_and_repeat_for_a_seed() -> None:
+    x = torch.ones(20, 1000)
+    before = torch.get_rng_state()
+    traced = unmoor.trace(draws, x)
+    assert torch.equal(torch.get_rng_state(), before)
+    first, second = traced(x), traced(x)
+    wanted = [
+        (0.5, 0.289),
+        (0, 1),
+        (5.5, 1.708),
+        (9.5, 5.916),
+        (0.3, 0.458),
+        (3, 0.577),
+        (5, 2),
+        (1, 0.577),
+        0,
+        (0.5, 0.5),
+    ]
+    for made, again, moments in zip(first, second, wanted, strict=True):
+        assert not torch.equal(made, again)
+        if moments:
+            of_made = float(made.double().mean()), float(made.double().std())
+            assert of_made == pytest.approx(moments, rel=0.02, abs=0.03)
+    assert sorted(first[3].tolist()) == list(range(20))
+    assert set(first[2].unique().tolist()) == {3, 4, 5, 6, 7, 8}
+    for model in (traced, unmoor.load(traced.to_bytes(), trust=True)):
+        model.seed(7)
+        seventh = model(x)
+        model.reset_state()
+        for a, b, c in zip(first, model(x), seventh, strict=True):
+            assert torch.equal(a, b) and not torch.equal(a, c)
+
+
+def test_what_draws_nothing_has_no_seed() -> None:
+    with pytest.raises(unmoor.SignatureError, match="draws no random numbers"):
+        unmoor.trace(adds, torch.ones(2)).seed(1)

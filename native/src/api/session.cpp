@@ -1,6 +1,8 @@
 // Making sessions and running them.
 #include "vm/session.h"
 
+#include <string.h>
+
 #include <new>
 
 using um::Fail;
@@ -80,6 +82,22 @@ um_status um_session_set_state(um_session* session, size_t state, const um_tenso
   um_tensor own;
   UM_TRY(um_session_state(session, state, &own, error));
   return session->SetState(state, *value, error);
+}
+
+um_status um_session_seed(um_session* session, int64_t seed, um_error* error) {
+  if (session == nullptr) return Fail(error, UM_WRONG_ARGUMENT, "um_session_seed: the session is a null pointer");
+  const size_t count = um_state_count(session->model());
+  for (size_t k = 0; k < count; ++k) {
+    if (strcmp(um_state_name(session->model(), k), "random()") != 0) continue;
+    const int64_t values[] = {seed, 0}, shape[] = {2};
+    um_tensor value = {};
+    value.data = const_cast<int64_t*>(values);
+    value.shape = shape;
+    value.rank = 1;
+    value.dtype = UM_I64;
+    return session->SetState(k, value, error);
+  }
+  return Fail(error, UM_WRONG_ARGUMENT, "the file draws no random numbers: there is nothing to seed");
 }
 
 um_status um_session_reset_state(um_session* session, um_error* error) {

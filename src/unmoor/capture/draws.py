@@ -13,7 +13,6 @@ from unmoor.ir.graph import Arg, Value
 if TYPE_CHECKING:
     from unmoor.capture.recorder import Recorder
 
-GENERATOR = "random()"  # the state's name: no attribute of a module is called so
 Bound = dict[str, Any]
 Draw = Callable[["Recorder", Bound, DType], Value]
 

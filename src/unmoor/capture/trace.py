@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from unmoor.capture.draws import GENERATOR
 from unmoor.capture.guards import Guards
 from unmoor.capture.methods import Interception, active, bound_before
 from unmoor.capture.modules import Modules, PathHooks, Snapshot, acts_in_training, warn_training_mode
@@ -30,6 +29,7 @@ from unmoor.capture.twice import Place, check_again, outer_numbers, taken_apart
 from unmoor.dtypes import BY_TORCH_NAME
 from unmoor.errors import Unsupported
 from unmoor.ir.graph import NOWHERE, Arg, Graph, Source, Value
+from unmoor.ir.program import GENERATOR
 from unmoor.ir.recording import ExampleTensor, Froze, RecordedState, Recording
 from unmoor.ir.signature import Mapping as MappingOf
 from unmoor.ir.signature import Sequence as SequenceOf

@@ -24,6 +24,8 @@ from unmoor.ir.kernel import Kernel, Panels
 from unmoor.ir.object_code import ObjectCode
 from unmoor.ir.signature import Signature
 
+GENERATOR = "random()"  # the state that draws of random numbers count in: i64 [seed, draws]
+
 
 class FormulaOp(IntEnum):
     """How an int register gets its value. Arithmetic that overflows int64 refuses the call."""

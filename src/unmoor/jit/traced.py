@@ -66,6 +66,10 @@ class TracedFunction:
         """Sets states, by name, to arrays or tensors of their dtypes and shapes; others stay as they are."""
         self._programs.model.set_state(values, **named)
 
+    def seed(self, number: int) -> None:
+        """Starts the random numbers of calls anew: the same ones for the same seed, on every host."""
+        self._programs.model.seed(number)
+
     def reset_state(self) -> None:
         """Every state as it was at the trace."""
         self._programs.model.reset_state()

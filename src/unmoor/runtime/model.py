@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from unmoor.errors import ArchiveError, NotTrusted, SignatureError, UnmoorError
+from unmoor.ir.program import GENERATOR
 from unmoor.ir.signature import Leaf, Mapping, Sequence, Structure
 from unmoor.ir.structure import parse_arguments, parse_result
 from unmoor.runtime import _native
@@ -195,6 +196,12 @@ class Model(Method):
     def reset_state(self) -> None:
         """Every state as it was before the first call."""
         self._handle.reset_state()
+
+    def seed(self, number: int) -> None:
+        """Starts the model's random numbers anew: the same ones for the same seed, on every host."""
+        if GENERATOR not in self.state():
+            raise SignatureError("the model draws no random numbers: there is nothing to seed")
+        self.set_state({GENERATOR: np.array([number, 0], np.int64)})
 
     def info(self) -> ModelInfo:
         """What the file holds."""
