@@ -166,7 +166,7 @@ def test_draws_that_cannot_be_made_again_are_refused_by_name():
     with pytest.raises(Unsupported, match=r"multinomial.default draws random numbers"):
         record(lambda x: x.multinomial(2), (torch.ones(3),))
     with pytest.raises(Unsupported, match=r"draws from a generator of its own"):
-        record(lambda x: x + torch.rand(3, generator=torch.Generator()), (torch.ones(3),))
+        record(lambda x: x + torch.zeros(3).uniform_(generator=torch.Generator()), (torch.ones(3),))
 
 
 @pytest.mark.filterwarnings("ignore")
