@@ -6,7 +6,8 @@ When a new torch release breaks capture, this file and its tests are where it sh
 from __future__ import annotations
 
 import sys
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -31,6 +32,7 @@ __all__ = [
     "schema_of",
     "script_classes",
     "storage_of",
+    "undispatched",
     "without_torch_compile",
 ]
 
@@ -40,6 +42,16 @@ NormBase = _NormBase
 def below_autograd() -> Any:
     """A context under which dispatch skips autograd: composite ops reach a dispatch mode whole."""
     return torch._C._AutoDispatchBelowAutograd()
+
+
+@contextmanager
+def undispatched() -> Iterator[None]:
+    """A context in which no dispatch mode sees what torch does."""
+    guard = torch._C._DisableTorchDispatch()
+    try:
+        yield
+    finally:
+        del guard
 
 
 def without_torch_compile() -> Any:

@@ -16,7 +16,7 @@ import torch
 
 from unmoor.capture.refusals import leaf_written, refuse, shared_written
 from unmoor.capture.tape import Tape
-from unmoor.capture.torch_private import address_of, set_version, storage_of
+from unmoor.capture.torch_private import TensorBase, address_of, set_version, storage_of, undispatched
 from unmoor.dtypes import BY_TORCH_NAME
 from unmoor.errors import Unsupported
 from unmoor.ir.graph import Arg, Source, Value
@@ -317,4 +317,7 @@ def literal_name(source: Source) -> str:
 def elements(tensor: torch.Tensor) -> np.ndarray:
     """A tensor's elements as NumPy has them: bfloat16 as its 16-bit words."""
     plain = tensor.detach().cpu().contiguous()
-    return np.asarray((plain.view(torch.uint16) if plain.dtype is torch.bfloat16 else plain).numpy())
+    if plain.dtype is torch.bfloat16:
+        with undispatched():
+            return np.asarray(TensorBase.numpy(plain.view(torch.uint16)))
+    return np.asarray(plain.numpy())

@@ -17,6 +17,7 @@ from unmoor.capture.torch_private import (
     schema_of,
     script_classes,
     storage_of,
+    undispatched,
 )
 
 
@@ -114,3 +115,14 @@ def test_recording_does_not_load_torchs_compiler():
         "assert 'torch._dynamo' not in sys.modules and 'sympy' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_an_undispatched_op_is_seen_by_no_mode():
+    words = torch.ones(2, dtype=torch.bfloat16)
+
+    def fn():
+        with undispatched():
+            words.view(torch.uint16)
+        words.neg()
+
+    assert [name for name, _ in seen(fn)] == ["aten.neg.default"]
