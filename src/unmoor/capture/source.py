@@ -29,6 +29,11 @@ def is_user_file(filename: str) -> bool:
     return not filename.startswith(_STDLIB) or any(p in filename for p in _PACKAGES)
 
 
+def is_our_file(filename: str) -> bool:
+    """Whether code of this file is Unmoor's own."""
+    return filename.startswith(_UNMOOR)
+
+
 def user_frame() -> FrameType | None:
     """The innermost frame of the user's program."""
     frame: FrameType | None = sys._getframe(1)

@@ -8,7 +8,7 @@ import numpy as np
 
 from unmoor.dtypes import DType
 from unmoor.ir.graph import Arg, Constant, Names, Node, Source, Value
-from unmoor.ir.recording import Assumption, Froze
+from unmoor.ir.recording import Assumption, Froze, State
 from unmoor.ir.types import BOOL, TENSOR, Type
 
 Where = Callable[[], Source]
@@ -25,6 +25,8 @@ class Tape:
         self._assumptions: dict[tuple[Froze, str, Source], Assumption] = {}
         self._pure: dict[tuple[object, ...], Value] = {}
         self._guarded: set[tuple[object, ...]] = set()
+        self.state: Callable[[], State | None] = lambda: None  # what the program holds now
+        self.held: dict[int, State] = {}  # at guards, by the number of the node
 
     def value(self, name: str = "", type_: Type = TENSOR) -> Value:
         return Value(self.names.fresh(name), type_)
@@ -61,6 +63,9 @@ class Tape:
             return
         self._guarded.add(key)
         source = self.where()
+        state = self.state()
+        if state is not None:
+            self.held[len(self.nodes)] = state
         self.nodes.append(Node(str(key[0]), args, (), source))
         self.assume(froze, message, checked=True, source=source)
 

@@ -21,6 +21,7 @@ from unmoor.capture.reads import ReadsMode
 from unmoor.capture.recorder import Recorder, RecordingMode, dtype_of
 from unmoor.capture.refusals import refuse
 from unmoor.capture.source import source_of, user_frame
+from unmoor.capture.state import python_state
 from unmoor.capture.structure import flatten, is_tensor, paths, pinned, rebuild
 from unmoor.capture.tape import Tape
 from unmoor.capture.torch_private import below_autograd, without_torch_compile
@@ -76,6 +77,7 @@ class _Trace:
         self.hooks = PathHooks(self.modules, lambda what, way_out: refuse(self.where(), what, way_out))
         self.tape = Tape(self.where)
         self.tracks = Tracks(self.tape, self.modules.describe)
+        self.tape.state = lambda: python_state(self.tracks, _Trace._call.__code__)
         self.recorder = Recorder(self.tape, self.tracks, Guards(self.tape))
 
     def where(self) -> Source:
@@ -121,6 +123,8 @@ class _Trace:
             returned,
             states,
             tuple(changed),
+            self.tape.held,
+            source_of(user_frame()),
         )
 
     def _call_again(self, call: Any, first: Any, left: dict[str, Place], outside: dict[str, Any]) -> None:

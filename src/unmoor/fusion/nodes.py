@@ -26,7 +26,7 @@ class Flow:
 
     def __init__(self, graph: Graph, anchors: frozenset[Value]) -> None:
         self.graph = graph
-        self.producer = {v: n for n in graph.nodes for v in n.outputs}
+        self.producer = {v: n for n in graph.nodes if not n.blocks for v in n.outputs}  # a branch gives memory
         self.order = {n: k for k, n in enumerate(graph.nodes)}
         self.anchors = anchors
 

@@ -30,7 +30,7 @@ class _Preparation:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.names: Names = names_of(graph)
-        self.producer = {v: n for n in graph.nodes for v in n.outputs}
+        self.producer = {v: n for n in graph.nodes if not n.blocks for v in n.outputs}
         self.constants = {c.value: c for c in graph.constants}
         self.added: dict[tuple[str, tuple[object, ...]], Constant] = {}
         self.nodes: list[Node] = []

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
 import numpy as np
 
 from unmoor.dtypes import DType
-from unmoor.ir.graph import Graph, Source
+from unmoor.ir.graph import NOWHERE, Graph, Source
 from unmoor.ir.signature import Structure
+
+State = tuple[object, ...]  # nested tuples of plain values and of graph values
 
 
 class Froze(Enum):
@@ -68,7 +71,9 @@ class Recording:
     the example must give the same. A recording read from a file has none.
     `parameters` names the positional parameters of the callable, for messages and the signature. `states` are the last
     inputs, which no argument gives: name and first value of what a session keeps. The last `len(changed)` outputs are
-    no part of the result: they are the new values of the inputs of these numbers.
+    no part of the result: they are the new values of the inputs of these numbers. `held` says, for guards by their
+    place among the graph's nodes, what the program held there, where that could be told: two runs that held the same go
+    on alike. `caller` is the line that asked for the recording, which ops have that no line of the user's own made.
     """
 
     graph: Graph
@@ -80,3 +85,5 @@ class Recording:
     returned: tuple[ExampleTensor | None, ...] = field(default=())
     states: tuple[RecordedState, ...] = field(default=())
     changed: tuple[int, ...] = field(default=())
+    held: Mapping[int, State] = field(default_factory=dict)
+    caller: Source = NOWHERE

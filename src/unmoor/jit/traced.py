@@ -9,7 +9,7 @@ import numpy as np
 
 from unmoor import archive, capture, codegen
 from unmoor.compiler import Compiled, check_returned, first_passes
-from unmoor.errors import Unsupported
+from unmoor.errors import UnmoorError, Unsupported
 from unmoor.ir.printer import print_graph, print_kernel, print_program
 from unmoor.ir.program import Image
 from unmoor.ir.recording import Recording
@@ -19,6 +19,7 @@ from unmoor.jit.check import check
 from unmoor.jit.code import is_large, python_source
 from unmoor.jit.listing import Listing
 from unmoor.jit.specialisations import Specialisations
+from unmoor.merge import merge
 from unmoor.options import Options
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def trace(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> TracedFunction:
     cannot be recorded.
     """
     recording = capture.record(fn, args, kwargs)
-    return TracedFunction(recording, Options(), capture.keep_original(fn, args, kwargs))
+    return TracedFunction(fn, recording, Options(), capture.keep_original(fn, args, kwargs))
 
 
 class TracedFunction:
@@ -44,10 +45,18 @@ class TracedFunction:
     The methods named `..._for` take the arguments of a call, and compile for them where no program fits yet.
     """
 
-    def __init__(self, recording: Recording, options: Options, original: Original | None = None) -> None:
-        self._recording, self._options, self._original = recording, options, original
+    def __init__(
+        self, fn: Callable[..., Any], recording: Recording, options: Options, original: Original | None = None
+    ) -> None:
+        self._fn, self._options, self._original = fn, options, original
+        self._recordings, self._examples = [recording], [recording]
+        self._use(recording)
+
+    def _use(self, recording: Recording) -> None:
+        """Compile a recording for its example."""
+        self._recording = recording
         self._assumptions = describe(recording.assumptions)
-        self._programs = Specialisations(METHOD, recording, self._assumptions, options, "torch", capture.rebuild)
+        self._programs = Specialisations(METHOD, recording, self._assumptions, self._options, "torch", capture.rebuild)
         check_returned(recording, self._programs.add(recording.example))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -75,8 +84,32 @@ class TracedFunction:
         self._programs.model.reset_state()
 
     def add_example(self, *args: Any, **kwargs: Any) -> None:
-        """Compiles for inputs like these, so that a saved file serves them too."""
-        self._compiled(args, kwargs)
+        """Records and compiles for inputs like these, so that calls and a saved file serve them too.
+
+        Where the program takes another path for them, both paths are kept, with the condition that tells them apart.
+        Raises Unsupported with the user's line where no condition on tensors, sizes or ranks does.
+        """
+        recording = capture.record(self._fn, args, kwargs)
+        merged = merge([*self._recordings, recording])
+        if merged is None:
+            check_returned(recording, self._programs.add(recording.example))
+        else:
+            self._use_instead(merged, [*self._examples, recording])
+            self._recordings.append(recording)
+        self._examples.append(recording)
+
+    def _use_instead(self, merged: Recording, examples: list[Recording]) -> None:
+        """Use a recording with more paths, compiled for what the examples so far were; the state stays as it is."""
+        before, state = self.__dict__.copy(), self.state() if merged.states else {}
+        try:
+            self._use(merged)
+            for recording in examples[1:]:
+                check_returned(recording, self._programs.add(recording.example))
+        except UnmoorError:
+            self.__dict__.update(before)
+            raise
+        if state:
+            self.set_state(state)
 
     @property
     def signatures(self) -> tuple[str, ...]:

@@ -1,0 +1,5 @@
+"""Merging: recordings of one callable that took different paths become one recording with branches."""
+
+from unmoor.merge.merge import merge
+
+__all__ = ["merge"]

@@ -1,0 +1,161 @@
+"""Writes paths as a graph with branches: each guard with two sides becomes an If that ends where its sides join."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from unmoor.errors import UnmoorError
+from unmoor.ir.graph import Arg, Block, Graph, Names, Node, Value
+from unmoor.ir.types import Type
+from unmoor.merge.paths import Edge, Step, after, needs
+from unmoor.merge.prepare import Prepared
+
+Env = dict[Value, Arg]
+
+
+class Unbound(UnmoorError):
+    """A step needs a value that one of the ways to it does not have."""
+
+
+def structured(root: Edge, prepared: Prepared) -> Graph:
+    """The graph of all paths from the root."""
+    return _Writer(root, prepared).graph()
+
+
+class _Writer:
+    def __init__(self, root: Edge, prepared: Prepared) -> None:
+        self.root, self.prepared = root, prepared
+        self.definitions = prepared.definitions
+        self.needed = needs(root, self.definitions)
+        self.joins = _joins(root)
+        self.names = Names()
+
+    def graph(self) -> Graph:
+        first = self.prepared.first.graph
+        env: Env = {v: v for v in first.inputs}
+        for value in first.inputs:
+            self.names.fresh(value.name)
+        constants = []
+        for constant in self.prepared.constants:
+            value = Value(self.names.fresh(constant.value.name), constant.value.type)
+            env[constant.value] = value
+            constants.append(replace(constant, value=value))
+        nodes: list[Node] = []
+        outputs = self.region(self.root, None, env, nodes)
+        assert isinstance(outputs, tuple)
+        return Graph(first.name, first.inputs, tuple(constants), tuple(nodes), outputs)
+
+    def region(self, edge: Edge, stop: Step | None, env: Env, nodes: list[Node]) -> Env | tuple[Arg, ...]:
+        """Writes the steps from an edge up to `stop`, and gives the values there; up to the end, the outputs."""
+        while True:
+            env = self.crossed(edge, env, nodes)
+            step = edge.to
+            if step is None:
+                return tuple(self.arg(o, env, nodes) for o in edge.outputs)
+            if step is stop:
+                return env
+            args = tuple(self.arg(a, env, nodes) for a in step.node.args)
+            if len(step.sides) == 2:
+                joined = self.branch(step, args[0], env, nodes)
+                if isinstance(joined, tuple):
+                    return joined
+                env, following = joined, self.joins[step]
+                assert following is not None
+                edge = Edge(following)
+                if following is stop:
+                    return env
+                continue
+            outputs = tuple(Value(self.names.fresh(v.name), v.type) for v in step.node.outputs)
+            nodes.append(replace(step.node, args=args, outputs=outputs))
+            env = {**env, **dict(zip(step.node.outputs, outputs, strict=True))} if outputs else env
+            (edge,) = step.sides.values()
+
+    def branch(self, step: Step, condition: Arg, env: Env, nodes: list[Node]) -> Env | tuple[Arg, ...]:
+        """Writes an If, and gives the values where its sides join; at the end of the program, the outputs."""
+        join = self.joins[step]
+        blocks: list[list[Node]] = [[], []]
+        ends = [self.region(step.sides[s], join, dict(env), b) for s, b in zip((True, False), blocks, strict=True)]
+        first, second = ends
+        results: list[list[Arg]] = [[], []]
+        outputs: list[Value] = []
+
+        def one(a: Arg, b: Arg, like: Value | None) -> Arg:
+            if a is b or (not isinstance(a, Value) and type(a) is type(b) and repr(a) == repr(b)):
+                return a
+            made = Value(self.names.fresh(like.name if like else ""), _type(a, b))
+            outputs.append(made)
+            results[0].append(a)
+            results[1].append(b)
+            return made
+
+        joined: Env | tuple[Arg, ...]
+        if isinstance(first, tuple) and isinstance(second, tuple):
+            joined = tuple(one(a, b, None) for a, b in zip(first, second, strict=True))
+        else:
+            assert isinstance(first, dict) and isinstance(second, dict) and join is not None
+            both = [v for v in self.needed[join] if v in first and v in second]
+            both.sort(key=lambda v: v.name)
+            joined = {**{v: a for v, a in env.items() if v not in self.needed[join]}}
+            joined.update((v, one(first[v], second[v], v)) for v in both)
+        made = tuple(Block((), tuple(b), tuple(r)) for b, r in zip(blocks, results, strict=True))
+        nodes.append(Node("prim::If", (condition,), tuple(outputs), step.node.source, made))
+        return joined
+
+    def crossed(self, edge: Edge, env: Env, nodes: list[Node]) -> Env:
+        if not edge.values:
+            return env
+        moved = dict(env)
+        wanted = self.needed[edge.to] if edge.to is not None else set(self.definitions.leaves(edge.outputs))
+        for value in sorted(wanted, key=lambda v: v.name):
+            if value in edge.values:
+                source = edge.values[value]
+                try:
+                    moved[value] = self.arg(source, env, nodes)
+                except Unbound:
+                    moved.pop(value, None)
+        return moved
+
+    def arg(self, arg: Arg, env: Env, nodes: list[Node]) -> Arg:
+        """An argument in the graph's values; numbers are computed where they are first used."""
+        if isinstance(arg, tuple):
+            return tuple(self.arg(a, env, nodes) for a in arg)
+        if not isinstance(arg, Value):
+            return arg
+        if arg in self.definitions:
+            node = self.definitions[arg]
+            output = Value(self.names.fresh(), node.output.type)
+            args = tuple(self.arg(a, env, nodes) for a in node.args)
+            nodes.append(replace(node, args=args, outputs=(output,)))
+            return output
+        if arg not in env:
+            raise Unbound(f"%{arg.name} is not known on every way to its use")
+        return env[arg]
+
+
+def _type(a: Arg, b: Arg) -> Type:
+    for arg in (a, b):
+        if isinstance(arg, Value):
+            return arg.type
+    raise Unbound("two literals differ")
+
+
+def _joins(root: Edge) -> dict[Step, Step | None]:
+    """Where the sides of each step meet again: its immediate postdominator, None for the end."""
+    following: dict[Step, Step | None] = {}
+    depth: dict[Step | None, int] = {None: 0}
+    for step in reversed(after(root)):
+        meet: Step | None = None
+        for n, edge in enumerate(step.sides.values()):
+            other = edge.to
+            if n == 0:
+                meet = other
+            while meet is not other:
+                if depth[meet] >= depth[other]:
+                    assert meet is not None
+                    meet = following[meet]
+                else:
+                    assert other is not None
+                    other = following[other]
+        following[step] = meet
+        depth[step] = depth[meet] + 1
+    return following
