@@ -28,6 +28,7 @@ from unmoor.ops.reduction import REDUCTION
 from unmoor.ops.resampling import RESAMPLING
 from unmoor.ops.scan import SCAN
 from unmoor.ops.scatter import SCATTER
+from unmoor.ops.sorting import SORTING
 from unmoor.ops.transcendental import TRANSCENDENTAL
 from unmoor.ops.view import VIEW
 
@@ -41,6 +42,7 @@ FAMILIES: dict[str, list[Op]] = {
     "scatter": SCATTER,
     "assignment": ASSIGNMENT,
     "scan": SCAN,
+    "sorting": SORTING,
     "contraction": CONTRACTION,
     "convolution": CONVOLUTION,
     "attention": ATTENTION,
