@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from unmoor.capture import TrainingModeWarning
     from unmoor.jit.load import load
     from unmoor.jit.save import save
-    from unmoor.jit.traced import TracedFunction, trace
+    from unmoor.jit.traced import TracedFunction, TracedModule, trace, trace_module
     from unmoor.runtime import Model
 
 __version__ = "0.1.0"
@@ -31,22 +31,26 @@ __all__ = [
     "NotTrusted",
     "SignatureError",
     "TracedFunction",
+    "TracedModule",
     "TrainingModeWarning",
     "UnmoorError",
     "Unsupported",
     "load",
     "save",
     "trace",
+    "trace_module",
 ]
 
 # Imported when they are used: `load` must not need what `trace` needs, nor wait for it.
 LAZY = {
     "Model": "unmoor.runtime",
     "TracedFunction": "unmoor.jit.traced",
+    "TracedModule": "unmoor.jit.traced",
     "TrainingModeWarning": "unmoor.capture",
     "load": "unmoor.jit.load",
     "save": "unmoor.jit.save",
     "trace": "unmoor.jit.traced",
+    "trace_module": "unmoor.jit.traced",
 }
 
 

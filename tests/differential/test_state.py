@@ -235,3 +235,46 @@ def test_random_numbers_have_their_distribution_and_repeat_for_a_seed() -> None:
 def test_what_draws_nothing_has_no_seed() -> None:
     with pytest.raises(unmoor.SignatureError, match="draws no random numbers"):
         unmoor.trace(adds, torch.ones(2)).seed(1)
+
+
+class Codec(Stateful):
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("calls", torch.zeros((), dtype=torch.int64))
+        self.weight = nn.Parameter(torch.randn(3, 4))
+
+    def encode(self, x: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        return x @ self.weight
+
+    def decode(self, z: torch.Tensor) -> torch.Tensor:
+        return z @ self.weight.t() + self.calls
+
+
+def test_methods_share_weights_and_state() -> None:
+    codec = Codec()
+    with torch.no_grad():
+        traced = unmoor.trace_module(codec, {"encode": (torch.randn(2, 3),), "decode": torch.randn(2, 4)})
+        for model in (traced, unmoor.load(traced.to_bytes(), trust=True)):
+            eager = copy.deepcopy(codec)
+            for x in (torch.randn(2, 3), torch.randn(5, 3)):
+                z = eager.encode(x)
+                torch.testing.assert_close(model.encode(x), z)
+                torch.testing.assert_close(model.decode(z), eager.decode(z))
+                assert model.state()["calls"] == eager.calls
+    assert codec.calls == 0
+    assert "state" in str(unmoor.load(traced.to_bytes(), trust=True).decode.signatures)
+
+
+def test_training_and_eval_mode() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3)).eval()
+    x = torch.randn(8, 3)
+    with torch.no_grad():
+        traced = unmoor.trace(net, x, modes=("eval", "train"))
+        assert not any(m.training for m in net.modules())
+        for model in (traced, unmoor.load(traced.to_bytes(), trust=True)):
+            eager = copy.deepcopy(net)
+            for mode in (False, True, True, False, True, False):
+                torch.testing.assert_close(model.train(mode)(x), eager.train(mode)(x))
+            np.testing.assert_allclose(model.state()["1.running_mean"], eager[1].running_mean, rtol=1e-5, atol=1e-6)

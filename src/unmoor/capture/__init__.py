@@ -24,6 +24,7 @@ __all__ = [
     "original",
     "rebuild",
     "record",
+    "record_several",
 ]
 
 
@@ -37,9 +38,21 @@ def record(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, A
     Raises Unsupported, with the user's line, for what cannot be recorded; errors of `fn` itself pass through.
     Warns with TrainingModeWarning where dropout or batch norm would run in training mode.
     """
-    from unmoor.capture.trace import record_call
+    from unmoor.capture.trace import Call, record_calls
 
-    return record_call(fn, args, dict(kwargs or {}))
+    return record_calls([Call(fn, args, dict(kwargs or {}))])[0]
+
+
+def record_several(
+    calls: Sequence[tuple[Callable[..., Any], tuple[Any, ...], Mapping[str, Any], str]],
+) -> list[Recording]:
+    """The recordings of several calls (fn, args, kwargs, mode), which share their state.
+
+    A tensor that one of them changes is state in all that read it. `mode` is "train", "eval" or "": as the modules are.
+    """
+    from unmoor.capture.trace import Call, record_calls
+
+    return record_calls([Call(fn, args, dict(kwargs), mode) for fn, args, kwargs, mode in calls])
 
 
 def flatten_call(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Structure, list[Any]]:

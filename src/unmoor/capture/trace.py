@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import random
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -29,7 +29,7 @@ from unmoor.capture.tracks import Tracks, elements
 from unmoor.capture.twice import Place, check_again, outer_numbers, taken_apart
 from unmoor.dtypes import BY_TORCH_NAME
 from unmoor.errors import Unsupported
-from unmoor.ir.graph import NOWHERE, Arg, Graph, Source, Value
+from unmoor.ir.graph import NOWHERE, Arg, Graph, Source, Value, values_of, walk_nodes
 from unmoor.ir.program import GENERATOR
 from unmoor.ir.recording import ExampleTensor, Froze, RecordedState, Recording
 from unmoor.ir.signature import Mapping as MappingOf
@@ -37,8 +37,50 @@ from unmoor.ir.signature import Sequence as SequenceOf
 from unmoor.ir.signature import Structure
 
 
-def record_call(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Recording:
-    """The recording of `fn(*args, **kwargs)`; see `unmoor.capture.record`."""
+@dataclass(frozen=True, eq=False)
+class Call:
+    """A call to record. `mode` puts the modules of `fn` into "train" or "eval" mode for it; "" leaves them."""
+
+    fn: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    mode: str = ""
+
+
+def record_calls(calls: Sequence[Call]) -> list[Recording]:
+    """The recordings of several calls, which share their state; see `unmoor.capture.record`."""
+    for call in calls:
+        _check_recordable(call.fn)
+        if not call.mode:
+            warn_training_mode(Modules(call.fn))
+    states: list[StateTensor] = []
+    while True:  # a run that writes a tensor from outside is made again with that tensor as state from the start
+        found: list[StateTensor] = []
+        recordings = []
+        for call in calls:
+            trace = _Trace(call.fn, tuple(states))
+            with _in_mode(trace.modules, call.mode):
+                recordings.append(trace.run(call.args, call.kwargs))
+            known = {id(s.tensor) for s in found} | ({GENERATOR} & {s.name for s in found})
+            found += [s for s in trace.found.values() if id(s.tensor) not in known and s.name not in known]
+        if not found:
+            return recordings
+        states += found
+
+
+@contextmanager
+def _in_mode(modules: Modules, mode: str) -> Iterator[None]:
+    before = [(module, module.training) for _, module in modules.every()]
+    try:
+        for module, _ in before if mode else ():
+            module.training = mode == "train"
+        yield
+    finally:
+        for module, training in before:
+            module.training = training
+
+
+def _check_recordable(fn: Callable[..., Any]) -> None:
     if torch.get_default_dtype() is not torch.float32:
         raise Unsupported(
             f"torch's default dtype is {torch.get_default_dtype()}; traces are made under float32: "
@@ -48,14 +90,6 @@ def record_call(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str,
         raise Unsupported("a TorchScript module or function cannot be traced; trace the Python it was made from")
     if active() is not None:
         raise Unsupported("a trace was started inside a trace; trace the inner function on its own")
-    warn_training_mode(Modules(fn))
-    states: dict[int, StateTensor] = {}
-    while True:  # a run that writes a tensor from outside is made again with that tensor as state from the start
-        trace = _Trace(fn, tuple(states.values()))
-        recording = trace.run(args, kwargs)
-        if not trace.found:
-            return recording
-        states |= trace.found
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,6 +135,12 @@ class _Trace:
             self.recorder.advance()
             rebound = self._rebound(snapshot)
             changed = [k for k, track in enumerate(inputs) if track.version or id(track.tensor) in rebound]
+            used = self._used(outputs) | {values[k] for k in changed}
+            dropped = [k for k in range(len(leaves), len(inputs)) if values[k] not in used]
+            if not self.found:
+                changed = [k - sum(d < k for d in dropped) for k in changed]
+                inputs, values, example = (_without(run, dropped) for run in (inputs, values, example))
+                states = _without(states, [k - len(leaves) for k in dropped])
             returned += tuple(example[k] for k in changed)
             outputs += tuple(rebound.get(id(inputs[k].tensor)) or self.tracks.read(inputs[k]) for k in changed)
         if not self.found:
@@ -141,6 +181,11 @@ class _Trace:
             finally:
                 for tensor, before in kept:
                     tensor.detach().copy_(before)
+
+    def _used(self, outputs: tuple[Arg, ...]) -> set[Value]:
+        """What the recording reads."""
+        used = {value for node in walk_nodes(tuple(self.tape.nodes)) for value in node.inputs}
+        return used | set(values_of(outputs))
 
     def _add_state(self, state: StateTensor) -> RecordedState:
         """Makes a tensor an input that the session gives."""
@@ -253,6 +298,10 @@ class _Trace:
         mixed = [p for p, m in self.modules.every() if p and m.training and not acts_in_training(m)]
         if mixed and not any(m.training for m in self.modules.roots.values()):
             self.tape.assume(Froze.MODE, f"in training mode were: {', '.join(mixed)}", source=NOWHERE)
+
+
+def _without(run: Any, dropped: list[int]) -> Any:
+    return type(run)(item for k, item in enumerate(run) if k not in dropped)
 
 
 def _shown(tensor: torch.Tensor) -> str:

@@ -7,11 +7,11 @@ from typing import IO
 
 from unmoor import archive
 from unmoor.ir.target import ALL, Target
-from unmoor.jit.traced import TracedFunction
+from unmoor.jit.traced import TracedFunction, TracedModule
 
 
 def save(
-    traced: TracedFunction,
+    traced: TracedFunction | TracedModule,
     file: str | os.PathLike[str] | IO[bytes],
     targets: tuple[Target, ...] = ALL,
     check: bool = True,

@@ -23,20 +23,60 @@ from unmoor.runtime.structures import flatten
 Rebuild = Callable[[Structure, tuple[Any, ...]], Any]
 
 
+class Group:
+    """Recordings in one image: they share weights and state."""
+
+    def __init__(self) -> None:
+        self.members: list[Specialisations] = []
+        self._opened: runtime.Model | None = None
+        self._linker = Linker()
+        self._kept = archive.WeightsApart()
+
+    def link(self, targets: Sequence[Target], strip: bool = False) -> Image:
+        """Everything as the image of a file."""
+        return self._linker.link([m.entry for m in self.members if m.compiled], targets, strip)
+
+    def open(self, outputs: str, rebuild: Rebuild) -> None:
+        """Gives every member the method of a new model, which goes on with the state of the one before."""
+        host = codegen.host_target()
+        if host is None:
+            raise Unsupported("this processor is older than x86-64-v3, for which Unmoor makes no code yet")
+        image = self.link([host], strip=True)
+        data = archive.write_apart(image, self._kept)
+        weights = self._kept.section if image.weights else None
+        model = runtime.open(data, trust=True, weights=weights, on_miss=self._missed, outputs=outputs, rebuild=rebuild)
+        if self._opened is not None:
+            model.set_state(self._opened.state())
+        self._opened = model
+        for member in self.members:
+            if member.compiled:
+                member.model = model.methods[member.method]
+
+    def _missed(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], error: SignatureError) -> Any:
+        return next(m for m in self.members if m.method == name).missed(name, args, kwargs, error)
+
+
 class Specialisations:
     """One recording with a program per signature. `model` runs them; it is replaced whenever a program is added."""
 
-    model: runtime.Model
+    model: runtime.Method
 
     def __init__(
-        self, method: str, recording: Recording, assumptions: str, options: Options, outputs: str, rebuild: Rebuild
+        self,
+        method: str,
+        recording: Recording,
+        assumptions: str,
+        options: Options,
+        outputs: str,
+        rebuild: Rebuild,
+        group: Group | None = None,
     ) -> None:
         self.method, self.recording, self.options = method, recording, options
         self._assumptions, self._outputs, self._rebuild = assumptions, outputs, rebuild
         self._compiled: dict[tuple[tuple[str, int], ...], list[Compiled]] = {}
-        self._linker = Linker()
         self._closed = False
-        self._kept = archive.WeightsApart()
+        self.group = group or Group()
+        self.group.members.append(self)
 
     @property
     def compiled(self) -> tuple[Compiled, ...]:
@@ -55,14 +95,11 @@ class Specialisations:
             if known.signature == compiled.signature:
                 return known
         same.append(compiled)
-        before = getattr(self, "model", None)
-        self.model = self._open()
-        if before is not None and self.recording.states:
-            self.model.set_state(before.state())
+        self.group.open(self._outputs, self._rebuild)
         return compiled
 
     @contextmanager
-    def as_saved(self) -> Iterator[runtime.Model]:
+    def as_saved(self) -> Iterator[runtime.Method]:
         """The model as a file of it is where nothing can be compiled; its state is put back afterwards."""
         state = self.model.state()
         self._closed = True
@@ -86,20 +123,13 @@ class Specialisations:
         return self.model(*args, **kwargs)
 
     def link(self, targets: Sequence[Target], strip: bool = False) -> Image:
-        """Everything as the image of a file."""
-        entry = Entry(self.method, self.recording, self._assumptions, self.compiled)
-        return self._linker.link([entry], targets, strip)
+        """Everything of its group as the image of a file."""
+        return self.group.link(targets, strip)
 
-    def _open(self) -> runtime.Model:
-        host = codegen.host_target()
-        if host is None:
-            raise Unsupported("this processor is older than x86-64-v3, for which Unmoor makes no code yet")
-        image = self.link([host], strip=True)
-        data = archive.write_apart(image, self._kept)
-        weights = self._kept.section if image.weights else None
-        return runtime.open(
-            data, trust=True, weights=weights, on_miss=self.missed, outputs=self._outputs, rebuild=self._rebuild
-        )
+    @property
+    def entry(self) -> Entry:
+        """What the linker takes."""
+        return Entry(self.method, self.recording, self._assumptions, self.compiled)
 
     def _example_of(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[ExampleTensor, ...]:
         recording = self.recording

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
 from unmoor import archive, capture, codegen
 from unmoor.compiler import Compiled, check_returned, first_passes
-from unmoor.errors import UnmoorError, Unsupported
+from unmoor.errors import SignatureError, UnmoorError, Unsupported
 from unmoor.ir.printer import print_graph, print_kernel, print_program
 from unmoor.ir.program import Image
 from unmoor.ir.recording import Recording
@@ -18,7 +18,7 @@ from unmoor.jit.assumptions import describe
 from unmoor.jit.check import check
 from unmoor.jit.code import is_large, python_source
 from unmoor.jit.listing import Listing
-from unmoor.jit.specialisations import Specialisations
+from unmoor.jit.specialisations import Group, Specialisations
 from unmoor.merge import merge
 from unmoor.options import Options
 
@@ -28,15 +28,45 @@ if TYPE_CHECKING:
 METHOD = "forward"
 
 
-def trace(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> TracedFunction:
+@overload
+def trace(fn: Callable[..., Any], *args: Any, modes: tuple[str, ...], **kwargs: Any) -> TracedModule: ...
+@overload
+def trace(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> TracedFunction: ...
+def trace(
+    fn: Callable[..., Any], *args: Any, modes: tuple[str, ...] = (), **kwargs: Any
+) -> TracedFunction | TracedModule:
     """Runs `fn(*args, **kwargs)` once, records its operations, and compiles them for inputs like these.
 
     `fn` is a function or a torch module, which stays as it was; the trace is a snapshot of its parameters. Other sizes
     and ranks are compiled when the result is first called with them. Raises Unsupported with the user's line for what
     cannot be recorded.
+
+    With `modes`, ("eval", "train") or ("train", "eval"), a module is recorded in each; the result switches with
+    `.train()` and `.eval()`, and starts with the first.
     """
+    if modes:
+        if not set(modes) <= {"eval", "train"} or len(set(modes)) < len(modes):
+            raise ValueError(f"modes is {modes!r}; it holds 'eval' and 'train', each once")
+        calls = {f"{METHOD}.{mode}": (fn, args, kwargs, mode) for mode in modes}
+        return TracedModule(calls, Options())
     recording = capture.record(fn, args, kwargs)
     return TracedFunction(fn, recording, Options(), capture.keep_original(fn, args, kwargs))
+
+
+def trace_module(module: Any, inputs: Mapping[str, Any]) -> TracedModule:
+    """Traces several methods of a module: {"encode": (x,), "decode": (z,)}. They share weights and state.
+
+    The arguments of a method are a tuple, or a single value.
+    """
+    calls: dict[str, tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any], str]] = {}
+    for name, given in inputs.items():
+        if not callable(getattr(module, name, None)):
+            raise ValueError(f"{type(module).__name__} has no method {name}")
+        args = given if isinstance(given, tuple) else (given,)
+        calls[name] = (module if name == METHOD else getattr(module, name), args, {}, "")
+    if not calls:
+        raise ValueError("trace_module needs a method with its arguments: {'forward': (x,)}")
+    return TracedModule(calls, Options())
 
 
 class TracedFunction:
@@ -46,9 +76,16 @@ class TracedFunction:
     """
 
     def __init__(
-        self, fn: Callable[..., Any], recording: Recording, options: Options, original: Original | None = None
+        self,
+        fn: Callable[..., Any],
+        recording: Recording,
+        options: Options,
+        original: Original | None = None,
+        method: str = METHOD,
+        group: Group | None = None,
     ) -> None:
         self._fn, self._options, self._original = fn, options, original
+        self._method, self._group = method, group or Group()
         self._recordings, self._examples = [recording], [recording]
         self._use(recording)
 
@@ -56,7 +93,10 @@ class TracedFunction:
         """Compile a recording for its example."""
         self._recording = recording
         self._assumptions = describe(recording.assumptions)
-        self._programs = Specialisations(METHOD, recording, self._assumptions, self._options, "torch", capture.rebuild)
+        self._group.members[:] = [m for m in self._group.members if m.method != self._method]
+        self._programs = Specialisations(
+            self._method, recording, self._assumptions, self._options, "torch", capture.rebuild, self._group
+        )
         check_returned(recording, self._programs.add(recording.example))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -87,8 +127,12 @@ class TracedFunction:
         """Records and compiles for inputs like these, so that calls and a saved file serve them too.
 
         Where the program takes another path for them, both paths are kept, with the condition that tells them apart.
-        Raises Unsupported with the user's line where no condition on tensors, sizes or ranks does.
+        Raises Unsupported with the user's line where no condition on tensors, sizes or ranks does. One of several methods
+        keeps its one path: it is compiled for such inputs.
         """
+        if len(self._group.members) > 1:
+            self._compiled(args, kwargs)
+            return
         recording = capture.record(self._fn, args, kwargs)
         merged = merge([*self._recordings, recording])
         if merged is None:
@@ -101,12 +145,14 @@ class TracedFunction:
     def _use_instead(self, merged: Recording, examples: list[Recording]) -> None:
         """Use a recording with more paths, compiled for what the examples so far were; the state stays as it is."""
         before, state = self.__dict__.copy(), self.state() if merged.states else {}
+        group = {**vars(self._group), "members": [*self._group.members]}
         try:
             self._use(merged)
             for recording in examples[1:]:
                 check_returned(recording, self._programs.add(recording.example))
         except UnmoorError:
             self.__dict__.update(before)
+            vars(self._group).update(group)
             raise
         if state:
             self.set_state(state)
@@ -196,4 +242,81 @@ class TracedFunction:
 
     def to_bytes(self, targets: tuple[Target, ...] = ALL) -> bytes:
         """The file as bytes. Equal traces give equal bytes."""
+        return archive.write(self.image(targets))
+
+
+Calls = Mapping[str, tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any], str]]
+
+
+class TracedModule:
+    """Several traced methods with one set of weights and state. Each is an attribute, and in `methods`.
+
+    Calling it calls the method `forward`, or its first; `train` and `eval` choose among modes.
+    """
+
+    def __init__(self, calls: Calls, options: Options) -> None:
+        originals = [capture.keep_original(fn, args, kwargs) for fn, args, kwargs, _ in calls.values()]
+        recordings = capture.record_several(tuple(calls.values()))
+        group = Group()
+        self.methods: dict[str, TracedFunction] = {}
+        for name, recording, original in zip(calls, recordings, originals, strict=True):
+            kept = None if calls[name][3] else original  # the original runs in one mode only
+            self.methods[name] = TracedFunction(calls[name][0], recording, options, kept, name, group)
+        self._chosen = METHOD if METHOD in self.methods else next(iter(self.methods))
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """The result of the chosen method."""
+        return self.methods[self._chosen](*args, **kwargs)
+
+    def __getattr__(self, name: str) -> TracedFunction:
+        methods: dict[str, TracedFunction] = self.__dict__.get("methods", {})
+        if name in methods:
+            return methods[name]
+        raise AttributeError(f"no method or attribute {name}; the traced methods are {', '.join(methods)}")
+
+    def train(self, mode: bool = True) -> TracedModule:
+        """Calls it as it was traced in training mode from here on."""
+        return self._switch("train" if mode else "eval")
+
+    def eval(self) -> TracedModule:
+        """Calls it as it was traced in eval mode from here on."""
+        return self._switch("eval")
+
+    def _switch(self, mode: str) -> TracedModule:
+        name = f"{METHOD}.{mode}"
+        if name not in self.methods:
+            raise SignatureError(f"it was not traced in {mode} mode: trace it with modes=('eval', 'train')")
+        self._chosen = name
+        return self
+
+    @property
+    def _any(self) -> TracedFunction:
+        return next(iter(self.methods.values()))
+
+    def state(self) -> dict[str, np.ndarray]:
+        """What calls keep and change, by name: copies."""
+        return self._any.state()
+
+    def set_state(self, values: dict[str, Any] | None = None, **named: Any) -> None:
+        """Sets states, by name, to arrays or tensors of their dtypes and shapes; others stay as they are."""
+        self._any.set_state(values, **named)
+
+    def reset_state(self) -> None:
+        """Every state as it was at the trace."""
+        self._any.reset_state()
+
+    def seed(self, number: int) -> None:
+        """Starts the random numbers of calls anew."""
+        self._any.seed(number)
+
+    def check(self) -> str:
+        """What `TracedFunction.check` says of each method."""
+        return "\n".join(f"{name}: {method.check()}" for name, method in self.methods.items())
+
+    def image(self, targets: tuple[Target, ...] = ALL) -> Image:
+        """What a file of it holds."""
+        return self._any.image(targets)
+
+    def to_bytes(self, targets: tuple[Target, ...] = ALL) -> bytes:
+        """The file as bytes."""
         return archive.write(self.image(targets))

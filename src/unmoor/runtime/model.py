@@ -80,6 +80,41 @@ class Method(_native.Function):
         """The signatures that the file holds for this method."""
         return self.info_of_method.signatures
 
+    # -- state --------------------------------------------------------------------------------
+    def state(self) -> dict[str, np.ndarray]:
+        """What the model keeps from call to call, by name: copies."""
+        return dict(self._model.states())
+
+    def set_state(self, values: dict[str, Any] | None = None, **named: Any) -> None:
+        """Sets states, by name, to arrays or tensors of their dtypes and shapes; others stay as they are."""
+        given = {**(values or {}), **named}
+        known = self.state()
+        arrays = {}
+        for name, value in given.items():
+            if name not in known:
+                has = f"its states are {', '.join(known)}" if known else "it keeps no state"
+                raise SignatureError(f"the model has no state {name}; {has}")
+            own, array = known[name], np.asarray(value.detach() if hasattr(value, "detach") else value)
+            if array.shape != own.shape or array.dtype != own.dtype:
+                raise SignatureError(
+                    f"the state {name} is {own.dtype}{list(own.shape)}; the value given is {array.dtype}"
+                    f"{list(array.shape)}"
+                )
+            arrays[name] = np.ascontiguousarray(array).reshape(own.shape)
+        for number, name in enumerate(known):
+            if name in arrays:
+                self._model.set_state(number, arrays[name])
+
+    def reset_state(self) -> None:
+        """Every state as it was before the first call."""
+        self._model.reset_state()
+
+    def seed(self, number: int) -> None:
+        """Starts the model's random numbers anew: the same ones for the same seed, on every host."""
+        if GENERATOR not in self.state():
+            raise SignatureError("the model draws no random numbers: there is nothing to seed")
+        self.set_state({GENERATOR: np.array([number, 0], np.int64)})
+
     def _rebuilt(self, outputs: tuple[Any, ...]) -> Any:
         return self._rebuild(self.result, outputs)
 
@@ -152,11 +187,29 @@ class Model(Method):
         for number, (name, assumptions, signatures) in enumerate(described):
             info = MethodInfo(name, tuple(s[0] for s in signatures), assumptions)
             made[name] = (self._handle, number, info, *_structures(name, signatures), on_miss, outputs_as, rebuild)
-        chosen = method or ("forward" if "forward" in made or not made else next(iter(made)))
+        chosen = method or next((n for n in ("forward", "forward.eval") if n in made), next(iter(made), "forward"))
         if chosen not in made:
             raise SignatureError(f"the file has no method {chosen}; it has {', '.join(made) or 'none'}")
         super().__init__(*made[chosen])
         self.methods: dict[str, Method] = {n: Method(*parts) for n, parts in made.items()}
+        self._made, self._chosen = made, chosen
+
+    def train(self, mode: bool = True) -> Model:
+        """Calls what was traced in training mode from here on: see `modes` of `unmoor.trace`."""
+        return self._switch("train" if mode else "eval")
+
+    def eval(self) -> Model:
+        """Calls the methods as they were traced in eval mode from here on."""
+        return self._switch("eval")
+
+    def _switch(self, mode: str) -> Model:
+        name = f"{self._chosen.partition('.')[0]}.{mode}"
+        if name not in self._made:
+            raise SignatureError(
+                f"the file has no method {name}: trace it with modes=('eval', 'train') to have both modes"
+            )
+        super().__init__(*self._made[name])
+        return self
 
     @property
     def digest(self) -> str:
@@ -167,41 +220,6 @@ class Model(Method):
     def engine(self) -> str:
         """What a call runs: "native x86-64-v4", or why there is no native code."""
         return self._handle.engine
-
-    # -- state --------------------------------------------------------------------------------
-    def state(self) -> dict[str, np.ndarray]:
-        """What the model keeps from call to call, by name: copies."""
-        return dict(self._handle.states())
-
-    def set_state(self, values: dict[str, Any] | None = None, **named: Any) -> None:
-        """Sets states, by name, to arrays or tensors of their dtypes and shapes; others stay as they are."""
-        given = {**(values or {}), **named}
-        known = self.state()
-        arrays = {}
-        for name, value in given.items():
-            if name not in known:
-                has = f"its states are {', '.join(known)}" if known else "it keeps no state"
-                raise SignatureError(f"the model has no state {name}; {has}")
-            own, array = known[name], np.asarray(value.detach() if hasattr(value, "detach") else value)
-            if array.shape != own.shape or array.dtype != own.dtype:
-                raise SignatureError(
-                    f"the state {name} is {own.dtype}{list(own.shape)}; the value given is {array.dtype}"
-                    f"{list(array.shape)}"
-                )
-            arrays[name] = np.ascontiguousarray(array).reshape(own.shape)
-        for number, name in enumerate(known):
-            if name in arrays:
-                self._handle.set_state(number, arrays[name])
-
-    def reset_state(self) -> None:
-        """Every state as it was before the first call."""
-        self._handle.reset_state()
-
-    def seed(self, number: int) -> None:
-        """Starts the model's random numbers anew: the same ones for the same seed, on every host."""
-        if GENERATOR not in self.state():
-            raise SignatureError("the model draws no random numbers: there is nothing to seed")
-        self.set_state({GENERATOR: np.array([number, 0], np.int64)})
 
     def info(self) -> ModelInfo:
         """What the file holds."""
