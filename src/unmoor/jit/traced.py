@@ -127,8 +127,8 @@ class TracedFunction:
         """Records and compiles for inputs like these, so that calls and a saved file serve them too.
 
         Where the program takes another path for them, both paths are kept, with the condition that tells them apart.
-        Raises Unsupported with the user's line where no condition on tensors, sizes or ranks does. One of several methods
-        keeps its one path: it is compiled for such inputs.
+        Raises Unsupported with the user's line where no condition on tensors, sizes or ranks does. One of several
+        methods keeps its one path: it is compiled for such inputs.
         """
         if len(self._group.members) > 1:
             self._compiled(args, kwargs)
