@@ -2,5 +2,6 @@
 
 from unmoor.reference.graph import run_graph
 from unmoor.reference.kernel import run_kernel
+from unmoor.reference.program import run_program
 
-__all__ = ["run_graph", "run_kernel"]
+__all__ = ["run_graph", "run_kernel", "run_program"]

@@ -1,0 +1,136 @@
+"""Runs programs: formulas, checks and instructions as they are written, with kernels run by their own reference."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from unmoor.errors import NotTraced, SignatureError
+from unmoor.ir.kernel import Kernel
+from unmoor.ir.program import CheckOp, Formula, FormulaOp, Instruction, Opcode, Place, Program, Weight
+from unmoor.reference.kernel import run_kernel
+
+_LIMIT = 1 << 63
+
+
+def run_program(
+    program: Program, kernels: Sequence[Kernel], weights: Sequence[Weight], inputs: Sequence[np.ndarray]
+) -> tuple[np.ndarray, ...]:
+    """The outputs of a call. `inputs` are those of the signature, states last; none of them is written.
+
+    Raises SignatureError where a check refuses the sizes, NotTraced where a guard or a raise refuses the call.
+    """
+    return _Run(program, kernels, weights, inputs).outputs()
+
+
+class _Run:
+    def __init__(
+        self, program: Program, kernels: Sequence[Kernel], weights: Sequence[Weight], inputs: Sequence[np.ndarray]
+    ) -> None:
+        self.program, self.kernels = program, kernels
+        _check_inputs(program, inputs)
+        self.sizes: list[int] = []
+        for formula in program.formulas:
+            value = self.formula(formula, inputs)
+            if not -_LIMIT <= value < _LIMIT:
+                raise SignatureError(f"the formula {formula} is beyond 64 bits")
+            self.sizes.append(value)
+        for check in program.checks:
+            if not _HOLDS[check.op](self.sizes[check.left], self.sizes[check.right]):
+                raise SignatureError(program.messages[check.message].text)
+        given = [np.array(i, order="C", copy=True).reshape(-1) for i in inputs]
+        arena = np.zeros(self.sizes[program.arena], np.uint8)
+        self.tensors: list[np.ndarray] = []  # flat, in storage order; those in the arena share its memory
+        for t in program.tensors:
+            dtype = t.dtype.numpy
+            if t.place is Place.INPUT:
+                self.tensors.append(given[t.index])
+            elif t.place is Place.OUTPUT:
+                count = int(np.prod([self.sizes[d] for d in t.dims], dtype=np.int64))
+                self.tensors.append(np.zeros(count, dtype))
+            elif t.place is Place.WEIGHT:
+                self.tensors.append(np.frombuffer(weights[t.index].data, dtype))
+            else:
+                start = self.sizes[t.index]
+                self.tensors.append(arena[start : start + self.sizes[t.bytes]].view(dtype))
+
+    def formula(self, f: Formula, inputs: Sequence[np.ndarray]) -> int:
+        if f.op is FormulaOp.CONST:
+            return f.a
+        if f.op is FormulaOp.DIM:
+            return int(inputs[f.a].shape[f.b])
+        a, b = self.sizes[f.a], self.sizes[f.b]
+        if f.op in (FormulaOp.FLOORDIV, FormulaOp.MOD) and b == 0:
+            raise SignatureError("a formula of the sizes divides by zero")
+        return _ARITHMETIC[f.op](a, b)
+
+    def outputs(self) -> tuple[np.ndarray, ...]:
+        at = 0
+        while True:
+            instruction = self.program.code[at]
+            if instruction.opcode is Opcode.RETURN:
+                break
+            at = self.step(at, instruction)
+        made = [
+            (t, flat) for t, flat in zip(self.program.tensors, self.tensors, strict=True) if t.place is Place.OUTPUT
+        ]
+        first = {t.index: flat.reshape([self.sizes[d] for d in t.dims]) for t, flat in reversed(made)}
+        return tuple(first[k] for k in range(len(self.program.signature.outputs)))
+
+    def step(self, at: int, i: Instruction) -> int:
+        """Runs one instruction; returns the number of the next."""
+        if i.opcode is Opcode.CALL:
+            buffers, ints = [self.tensors[t] for t in i.tensors], [self.sizes[r] for r in i.ints]
+            run_kernel(self.kernels[i.kernel], buffers, ints, 0, self.sizes[i.extent])
+        elif i.opcode is Opcode.COPY:
+            target, source = (self.tensors[t] for t in i.tensors)
+            target[:] = source[: target.size]
+        elif i.opcode is Opcode.GUARD:
+            if bool(self.tensors[i.tensors[0]][0]) is not bool(i.expected):
+                raise self.refusal(i)
+        elif i.opcode is Opcode.RAISE:
+            raise self.refusal(i)
+        elif i.opcode is Opcode.JUMP or not self.tensors[i.tensors[0]][0]:
+            return i.target
+        return at + 1
+
+    def refusal(self, i: Instruction) -> NotTraced:
+        message = self.program.messages[i.message]
+        return NotTraced(f"{message.source.file}:{message.source.line} {message.text}")
+
+
+def _check_inputs(program: Program, inputs: Sequence[np.ndarray]) -> None:
+    """SignatureError unless count, dtypes, ranks and sizes are those of the signature."""
+    specs = program.signature.inputs
+    if len(inputs) != len(specs):
+        raise SignatureError(f"{len(inputs)} inputs for {len(specs)}")
+    known: dict[str, int] = {}
+    for spec, given in zip(specs, inputs, strict=True):
+        if given.dtype != spec.type.dtype.numpy or given.ndim != spec.type.rank:
+            raise SignatureError(f"{spec} is given {given.dtype}{list(given.shape)}")
+        for dim, size in zip(spec.type.shape, given.shape, strict=True):
+            if dim.symbol is not None:
+                known.setdefault(dim.symbol, size)
+    for spec, given in zip(specs, inputs, strict=True):
+        for dim, size in zip(spec.type.shape, given.shape, strict=True):
+            if dim.symbols <= known.keys() and dim.evaluate(known) != size:
+                raise SignatureError(f"{spec} is given the sizes {list(given.shape)}")
+
+
+_HOLDS: dict[CheckOp, Callable[[int, int], bool]] = {
+    CheckOp.EQ: operator.eq,
+    CheckOp.NE: operator.ne,
+    CheckOp.LE: operator.le,
+    CheckOp.LT: operator.lt,
+}
+_ARITHMETIC: dict[FormulaOp, Callable[[int, int], int]] = {
+    FormulaOp.ADD: operator.add,
+    FormulaOp.SUB: operator.sub,
+    FormulaOp.MUL: operator.mul,
+    FormulaOp.FLOORDIV: operator.floordiv,
+    FormulaOp.MOD: operator.mod,
+    FormulaOp.MIN: min,
+    FormulaOp.MAX: max,
+}
