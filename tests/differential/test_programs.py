@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,10 @@ import torch
 from torch import nn
 
 import unmoor
-from unmoor.errors import NotTraced, SignatureError, UnmoorError
+from unmoor.archive.rules import check_program
+from unmoor.errors import NotTraced, SignatureError, UnmoorError, VerifyError
+from unmoor.ir.parser import parse_program
+from unmoor.ir.printer import print_program
 from unmoor.ir.target import ALL
 from unmoor.reference import run_program
 from unmoor.runtime.structures import flatten
@@ -51,6 +55,21 @@ def interpreted(traced: Any, args: tuple[Any, ...]) -> tuple[np.ndarray, ...]:
     raise last or SignatureError("no program fits")
 
 
+def reads_back(traced: Any) -> None:
+    """The text of each program parses to a program that is the same but for its tables, and prints as it did."""
+    image = traced.image(ALL[:1])
+    for program in image.methods[0].programs:
+        text = print_program(program, image.kernels)
+        again = parse_program(text, program.signature, image.kernels)
+        assert print_program(again, image.kernels) == text
+        for part in ("formulas", "tensors", "arena", "flops", "traffic"):
+            assert getattr(again, part) == getattr(program, part), part
+        assert [replace(i, message=0, source=0) for i in again.code] == [
+            replace(i, message=0, source=0) for i in program.code
+        ]
+        check_program(again, image.kernels, image.weights, "the program that was read back")
+
+
 def agrees(fn: Any, traced: Any, args: tuple[Any, ...]) -> None:
     outputs = interpreted(traced, args)
     with torch.no_grad():
@@ -68,6 +87,7 @@ def test_models(make, shapes):
     traced = unmoor.trace(net, torch.randn(shapes[0]))
     for shape in shapes:
         agrees(net, traced, (torch.randn(shape),))
+    reads_back(traced)
 
 
 @pytest.mark.parametrize("name", [e.name for e in EXHIBITS])
@@ -80,6 +100,9 @@ def test_exhibits(name):
             traced = unmoor.trace(exhibit.make(), *first)
         except UnmoorError:
             pytest.skip("refused: tests/hall says why")
+    reads_back(traced)
+    if exhibit.is_random:
+        return
     try:
         agrees(exhibit.make(), traced, exhibit.calls()[0])
     except NotTraced:  # a guard on a sum of floats, which another order of adding breaks
@@ -101,3 +124,14 @@ def test_a_check_refuses_sizes():
     traced = unmoor.trace(lambda x, y: x @ y, torch.ones(2, 3), torch.ones(3, 2))
     with pytest.raises(SignatureError):
         interpreted(traced, (torch.ones(2, 3), torch.ones(4, 2)))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("r0 = ", "r7 = "), ("return", "go home"), ("} ->", "}"), ("call k0", "call q")]
+)
+def test_a_text_that_is_no_program_is_refused_with_its_line(old, new):
+    image = unmoor.trace(lambda x: x + 1, torch.ones(3)).image(ALL[:1])
+    program = image.methods[0].programs[0]
+    text = print_program(program, image.kernels)
+    with pytest.raises(VerifyError, match="line "):
+        parse_program(text.replace(old, new, 1), program.signature, image.kernels)

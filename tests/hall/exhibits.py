@@ -30,6 +30,11 @@ class Exhibit:
     calls: Callable[[], list[Call]]
     more: tuple[int, ...] = ()
 
+    @property
+    def is_random(self) -> bool:
+        """Whether results are draws: fresh ones at each call are right, whatever they are."""
+        return self.kind.startswith("random")
+
 
 EXHIBITS: list[Exhibit] = []
 PYTORCH = "pytorch/pytorch#"

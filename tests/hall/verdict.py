@@ -24,6 +24,8 @@ def verdict(exhibit: Exhibit, trace: Callable[[Any, list[Any]], Any]) -> tuple[s
         traced = trace(traced_fn, copy.deepcopy([calls[k] for k in (0, *exhibit.more)]))
     except Exception as error:
         return REFUSED, _first_line(error)
+    if exhibit.is_random:
+        return _fresh(traced, calls)
     refused = ""
     for number, call in enumerate(calls):
         mine, theirs = copy.deepcopy(call), copy.deepcopy(call)
@@ -48,6 +50,18 @@ def verdict(exhibit: Exhibit, trace: Callable[[Any, list[Any]], Any]) -> tuple[s
         if difference:
             return WRONG, f"call {number}: {difference}"
     return (REFUSED, refused) if refused else (RIGHT, "")
+
+
+def _fresh(traced: Callable[..., Any], calls: list[Any]) -> tuple[str, str]:
+    """Whether a program draws anew at each of some equal calls."""
+    try:
+        with torch.no_grad():
+            results = [traced(*copy.deepcopy(calls[0])) for _ in range(8)]
+    except Exception as error:
+        return REFUSED, _first_line(error)
+    if any(_difference(results[0], r) == "other values" for r in results[1:]):
+        return RIGHT, ""
+    return WRONG, "every call gives the same"
 
 
 def _difference(want: Any, got: Any) -> str:

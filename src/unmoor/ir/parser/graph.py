@@ -28,6 +28,14 @@ def parse_graph(text: str, constants: Mapping[str, np.ndarray]) -> Graph:
     return _Graph(Tokens(text), constants).graph()
 
 
+def parse_source(comment: str) -> Source:
+    """The line that a comment names; NOWHERE for other comments."""
+    match = _SOURCE.match(comment)
+    if match is None:
+        return NOWHERE
+    return Source(match["file"], int(match["line"]), match["text"] or "", match["module"] or "")
+
+
 class _Graph:
     def __init__(self, tokens: Tokens, constants: Mapping[str, np.ndarray]) -> None:
         self.t = tokens
@@ -129,7 +137,7 @@ class _Graph:
         args = self._args()
         blocks: list[Block] = []
         opened = t.skip("{")
-        source = self._source(t.comment())
+        source = parse_source(t.comment())
         if opened:
             t.deeper()
             while not t.skip("}"):
@@ -153,12 +161,6 @@ class _Graph:
         results = self._args()
         t.take("}")
         return Block(params, nodes, results)
-
-    def _source(self, comment: str) -> Source:
-        match = _SOURCE.match(comment)
-        if match is None:
-            return NOWHERE
-        return Source(match["file"], int(match["line"]), match["text"] or "", match["module"] or "")
 
     # -- arguments ----------------------------------------------------------------------------
     def _args(self) -> tuple[Arg, ...]:
