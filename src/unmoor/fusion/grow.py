@@ -68,6 +68,9 @@ def _merge(flow: Flow, group_of: dict[Node, Group], a: Group, b: Group) -> Group
     kind = _common_kind(a.kind, b.kind)
     if kind is None or (a.kind == "map" and b.kind == "contract"):
         return None
+    span = [flow.order[n] for n in (*a.nodes, *b.nodes)]
+    if any(min(span) < branch < max(span) for branch in flow.branches):
+        return None  # a branch between them may need the one and give the other
     space = _common_space(a.space, b.space)
     if space is None:
         return None

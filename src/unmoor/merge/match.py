@@ -85,6 +85,10 @@ class Match:
             if not isinstance(source, Value) or source in self.shared or source in self.known:
                 moved[value] = self.known.get(source, source) if isinstance(source, Value) else source
         self.known.update(moved)
+        if self.joining:  # these become what they are on this way, and cannot be paired with anything else
+            self.made.update(edge.values)
+            for value in edge.values.keys() - moved.keys():
+                self.known.pop(value, None)
 
     def step(self, step: Step, new: Step) -> bool:
         """Go over a step that is no guard."""

@@ -259,6 +259,10 @@ class _Paths:
         for (a, b), name in names.items():
             for edge in entries:
                 edge.values[name] = edge.values.get(a, a)
+            for s in walked:
+                for edge in s.sides.values():
+                    if a in edge.values and name not in edge.values:
+                        edge.values[name] = edge.values[a]
             trial.known[name] = b
             for holder, place in trial.splits[a, b]:
                 if isinstance(holder, Step):
