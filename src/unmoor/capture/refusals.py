@@ -16,9 +16,25 @@ def refuse(source: Source, what: str, way_out: str = "") -> Unsupported:
     return Unsupported(f"{place}{what}{'; ' + way_out if way_out else ''}{line}")
 
 
+# Ops whose results are as large as the data says, and what says much the same with sizes that are known.
+SIZED_BY_DATA = {
+    "nonzero": "torch.where(condition, a, b) chooses element by element, topk and sort find places",
+    "argwhere": "torch.where(condition, a, b) chooses element by element, topk and sort find places",
+    "where": "torch.where(condition, a, b) chooses element by element, topk and sort find places",
+    "masked_select": "torch.where with a neutral element, or a product with the mask, keeps the size",
+    "_unique2": "sort, and compare neighbours",
+    "unique_dim": "sort, and compare neighbours",
+    "unique_consecutive": "compare neighbours",
+    "bincount": "scatter_add into as many zeros as there are classes",
+}
+
+
 def unknown_op(source: Source, overload: str, known: Iterable[str]) -> Unsupported:
     """An op that the table does not hold."""
     name = overload.rpartition("::")[2].partition(".")[0]
+    if name in SIZED_BY_DATA and name + ".default" == overload.rpartition("::")[2]:
+        what = f"the op {overload} is not supported: the size of its result depends on data"
+        return refuse(source, what, SIZED_BY_DATA[name])
     names = sorted({k.partition(".")[0] for k in known})
     near = difflib.get_close_matches(name.strip("_"), names, n=3, cutoff=0.6)
     nearby = f" (near it: {', '.join(near)})" if near else ""

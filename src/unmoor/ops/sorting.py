@@ -1,9 +1,9 @@
 """Order: sort, topk, the k-th value, medians and searches, made of counting how many elements stand before each.
 
 An element's rank along an axis is the number of elements that precede it in the order, so a sort of n elements does n^2
-comparisons, in one kernel that keeps nothing but the ranks: as fast as eager PyTorch up to a few hundred elements a
-row, and ten times slower at a few thousand. NaN counts as the largest value, as in PyTorch, and equal
-elements keep their order.
+comparisons, in one kernel that keeps nothing but the ranks: three times slower than eager PyTorch for a row of 1,000
+elements, thirty times for one of 4,000. NaN counts as the largest value, as in PyTorch, and equal elements keep their
+order, in topk, kthvalue and an unstable sort, too, where PyTorch leaves open which of them a place names.
 """
 
 from __future__ import annotations

@@ -27,6 +27,12 @@ def test_an_unknown_op_names_the_line_and_what_is_near():
         record(torch.sinc, (torch.ones(3),))
 
 
+@pytest.mark.parametrize("f", [torch.nonzero, torch.where, torch.unique, torch.unique_consecutive, torch.argwhere])
+def test_a_size_that_depends_on_data_is_named(f):
+    with pytest.raises(Unsupported, match="the size of its result depends on data; "):
+        record(lambda x: f(x), (torch.ones(3),))
+
+
 def scripted(x):
     if x.size(0) > 1:
         return x + 1
