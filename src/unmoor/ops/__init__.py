@@ -24,6 +24,7 @@ from unmoor.ops.normalisation import NORMALISATION
 from unmoor.ops.padding import PADDING
 from unmoor.ops.pooling import POOLING
 from unmoor.ops.random import RANDOM
+from unmoor.ops.rearrangement import REARRANGEMENT
 from unmoor.ops.reduction import REDUCTION
 from unmoor.ops.resampling import RESAMPLING
 from unmoor.ops.scan import SCAN
@@ -48,6 +49,7 @@ FAMILIES: dict[str, list[Op]] = {
     "attention": ATTENTION,
     "padding": PADDING,
     "pooling": POOLING,
+    "rearrangement": REARRANGEMENT,
     "normalisation": NORMALISATION,
     "resampling": RESAMPLING,
     "creation": CREATION,

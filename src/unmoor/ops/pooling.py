@@ -80,6 +80,30 @@ def max_pool(b: Builder, x: Any, taps: Any, stride: Any, padding: Any, dilation:
     return windows.result(b.emit("prim::amax", windows.padded(-math.inf), windows.folded, False))
 
 
+def max_pool_with_indices(
+    b: Builder, x: Any, taps: Any, stride: Any, padding: Any, dilation: Any, ceil: bool, rank: int
+) -> tuple[Any, Any]:
+    """The largest element of each window, and its row-major place in the unpadded tensor: the first such, or NaN's."""
+    windows = Windows(b, x, taps, stride, padding, dilation, ceil, rank)
+    seen = windows.padded(-math.inf)
+    tap = b.emit("prim::argmax", seen, windows.folded, False)
+    index = None
+    for a in range(rank):
+        inner = math.prod(windows.taps[a + 1 :])
+        along = tap if inner == 1 else b.emit("aten::floor_divide", tap, inner)
+        along = b.emit("aten::remainder", along, windows.taps[a])
+        start = b.emit("aten::mul", b.emit("prim::iota", windows.counts[a]), windows.steps[a])
+        start = b.emit("prim::reshape", start, (windows.counts[a], *(1,) * (rank - a)))
+        place = b.emit("aten::add", start, b.emit("aten::mul", along, windows.dilation[a]))
+        place = b.emit("aten::sub", place, windows.margin[a])
+        # a window of nothing but -inf names its first tap: where that is padding, the first that is not
+        inside = b.emit("aten::remainder", place, windows.dilation[a])
+        place = b.emit("aten::where", b.emit("aten::lt", place, 0), inside, place)
+        index = place if index is None else b.emit("aten::add", b.emit("aten::mul", index, windows.sizes[a]), place)
+    largest = b.emit("prim::amax", seen, windows.folded, False)
+    return windows.result(largest), windows.result(index)
+
+
 def avg_pool(
     b: Builder, x: Any, taps: Any, stride: Any, padding: Any, ceil: bool, inside: bool, divisor: int | None, rank: int
 ) -> Any:
@@ -171,6 +195,19 @@ def _np_max(rank: int) -> Callable[..., np.ndarray]:
     return pool
 
 
+def _np_max_places(rank: int) -> Callable[..., tuple[np.ndarray, np.ndarray]]:
+    def pool(
+        x: np.ndarray, taps: Any, stride: Any = (), padding: Any = 0, dilation: Any = 1, ceil: bool = False
+    ) -> tuple[np.ndarray, np.ndarray]:
+        places = np.broadcast_to(np.arange(math.prod(x.shape[-rank:])).reshape(x.shape[-rank:]), x.shape)
+        parts, _ = _np_windows(x, taps, stride, padding, dilation, ceil, rank, -np.inf)
+        where, _ = _np_windows(places, taps, stride, padding, dilation, ceil, rank, 0)
+        best = np.argmax(parts, axis=0)[None]
+        return np.max(parts, axis=0), np.take_along_axis(np.stack(where), best, 0)[0]
+
+    return pool
+
+
 def _np_avg(rank: int) -> Callable[..., np.ndarray]:
     def pool(
         x: np.ndarray,
@@ -229,6 +266,9 @@ def _ops(rank: int) -> list[Op]:
     def largest(b: Builder, x: Any, taps: Any, stride: Any, margin: Any, dilation: Any, ceil: bool) -> Any:
         return max_pool(b, x, taps, stride, margin, dilation, ceil, rank)
 
+    def places(b: Builder, x: Any, taps: Any, stride: Any, margin: Any, dilation: Any, ceil: bool) -> Any:
+        return max_pool_with_indices(b, x, taps, stride, margin, dilation, ceil, rank)
+
     def average(
         b: Builder, x: Any, taps: Any, stride: Any, margin: Any, ceil: bool, inside: bool, divisor: Any = None
     ) -> Any:
@@ -242,6 +282,17 @@ def _ops(rank: int) -> list[Op]:
             "default",
             largest,
             _np_max(rank),
+            lambda d: most,
+            dtypes=FLOATS,
+            tolerance=EXACT,
+        ),
+        composite(
+            f"aten::max_pool{rank}d_with_indices",
+            "(Tensor self, int[] kernel_size, int[] stride=[], int[] padding=0, int[] dilation=1, "
+            "bool ceil_mode=False) -> (Tensor, Tensor)",
+            "default",
+            places,
+            _np_max_places(rank),
             lambda d: most,
             dtypes=FLOATS,
             tolerance=EXACT,
