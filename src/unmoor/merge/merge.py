@@ -116,7 +116,7 @@ class _Paths:
     def _leave(self, step: Step, side: bool, guard: Step, run: Run, at: int, match: Match) -> Left | None:
         """Give a guard its new side: steps of its own, until the path joins a known one."""
         values = self._values(step, guard, match, self._used(run, at))
-        if values is None:
+        if values is None or self.joined:  # several known ways may lead here, and hold different values
             raise Unbound("it cannot be told which of two known values a new path goes on with")
         values = self._apart(values, run, at, match)
         before = dict(match.known)
@@ -136,7 +136,7 @@ class _Paths:
                     found = self._walk(trial, join, run, end)
                 except _Differs:
                     continue
-                if self._goes_on(found, trial, run) and self._commit(trial, join):
+                if found is None and self._commit(trial, join):
                     chain = self._chain(run.steps[at:end], (), values)
                     self._end(chain, join)
                     if chain.to is None:
@@ -151,16 +151,6 @@ class _Paths:
                     return found
         step.sides[side] = self._chain(run.steps[at:], run.outputs, values)
         return None
-
-    def _goes_on(self, found: Left | None, trial: Match, run: Run) -> bool:
-        """Whether a path that leaves the known ones again could do so by values that all known ways there have."""
-        if found is None:
-            return True
-        step, _, at, guard = found
-        before, self.joined = self.joined, True
-        values = self._values(step, guard, trial, self._used(run, at))
-        self.joined = before
-        return values is not None
 
     def _used(self, run: Run, at: int) -> set[Value]:
         """The values that the rest of a run uses and does not make."""
