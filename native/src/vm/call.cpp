@@ -177,7 +177,9 @@ um_status um_session::Execute(um_tensor* outputs, size_t count, um_error* error)
                 outputs == nullptr ? size_t{0} : count, plan.program().tables.text(plan.program().row.signature), wanted);
   }
   const bool effects = plan.program().updates.size() > 0;
-  um_status placed = PlaceOutputs(effects ? WithUpdates(outputs) : outputs, error);
+  const um_tensor* whole = outputs;
+  if (effects) UM_TRY(PlaceUpdates(&whole, error));
+  um_status placed = PlaceOutputs(whole, error);
   if (placed == UM_OK && effects) placed = CheckDestinations(error);
   if (placed != UM_OK) {
     if (placed == UM_OUTPUT_TOO_SMALL) Describe(outputs);

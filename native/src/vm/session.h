@@ -59,7 +59,7 @@ struct um_session {
   bool HasEffects() const { return model_->tables.state_inputs.size() + model_->tables.updates.size() > 0; }
   const um_tensor* WithStates(const um::Program& program, const um_tensor* inputs) const;
   um_status KeepDestinations(const um_tensor* inputs, um_error* error);
-  const um_tensor* WithUpdates(const um_tensor* outputs) const;
+  um_status PlaceUpdates(const um_tensor** outputs, um_error* error);
   um_status CheckDestinations(um_error* error) const;
   void Update();
 
@@ -72,6 +72,7 @@ struct um_session {
   um::Block packed_;  // copies of inputs that are not contiguous or aligned
   um::Block given_;   // outputs for which the caller gave no memory
   um::Block state_memory_;
+  um::Block updated_;  // new values, until the call has succeeded
   uint8_t** states_ = nullptr;              // where each state is
   um_tensor* whole_inputs_ = nullptr;       // a call's inputs, then its states
   um_tensor* whole_outputs_ = nullptr;      // a call's outputs, then its updates

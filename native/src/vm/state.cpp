@@ -172,12 +172,29 @@ um_status um_session::KeepDestinations(const um_tensor* inputs, um_error* error)
 }
 
 // The session gives the updates memory of its own, so that a call that is refused half-way changes nothing.
-const um_tensor* um_session::WithUpdates(const um_tensor* outputs) const {
+um_status um_session::PlaceUpdates(const um_tensor** outputs, um_error* error) {
   const um::Program& program = current_->program();
-  for (size_t k = 0; k < program.outputs.size(); ++k) {
-    whole_outputs_[k] = k < program.returned() ? outputs[k] : um_tensor();
+  size_t total = 0;
+  for (size_t k = program.returned(); k < program.outputs.size(); ++k) {
+    size_t rounded = 0;
+    if (!um::RoundUp(current_->output_bytes(k), um::kBlockAlignment, &rounded) || !um::Add(total, rounded, &total)) {
+      return um::OutOfMemory(error, SIZE_MAX);
+    }
   }
-  return whole_outputs_;
+  if ((updated_.data() == nullptr || updated_.bytes() < total) && !updated_.Allocate(total > 0 ? total : 1)) {
+    return um::OutOfMemory(error, total);
+  }
+  uint8_t* at = updated_.data();
+  for (size_t k = 0; k < program.outputs.size(); ++k) {
+    whole_outputs_[k] = k < program.returned() ? (*outputs)[k] : um_tensor();
+    if (k < program.returned()) continue;
+    const size_t bytes = current_->output_bytes(k);
+    whole_outputs_[k].data = at;
+    whole_outputs_[k].bytes = bytes;
+    at += (bytes + um::kBlockAlignment - 1) / um::kBlockAlignment * um::kBlockAlignment;
+  }
+  *outputs = whole_outputs_;
+  return UM_OK;
 }
 
 um_status um_session::CheckDestinations(um_error* error) const {
