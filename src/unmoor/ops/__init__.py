@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from unmoor.ir.op import Op
+from unmoor.ops.arranging import ARRANGING
 from unmoor.ops.assignment import ASSIGNMENT
 from unmoor.ops.attention import ATTENTION
 from unmoor.ops.comparison import COMPARISON
@@ -19,10 +20,13 @@ from unmoor.ops.convolution import CONVOLUTION
 from unmoor.ops.creation import CREATION
 from unmoor.ops.elementwise import ARITHMETIC
 from unmoor.ops.evaluation import evaluate_op
+from unmoor.ops.formulas import FORMULAS
 from unmoor.ops.indexing import INDEXING
+from unmoor.ops.losses import LOSSES
 from unmoor.ops.normalisation import NORMALISATION
 from unmoor.ops.padding import PADDING
 from unmoor.ops.pooling import POOLING
+from unmoor.ops.products import PRODUCTS
 from unmoor.ops.random import RANDOM
 from unmoor.ops.rearrangement import REARRANGEMENT
 from unmoor.ops.reduction import REDUCTION
@@ -30,6 +34,7 @@ from unmoor.ops.resampling import RESAMPLING
 from unmoor.ops.scan import SCAN
 from unmoor.ops.scatter import SCATTER
 from unmoor.ops.sorting import SORTING
+from unmoor.ops.statistics import STATISTICS
 from unmoor.ops.transcendental import TRANSCENDENTAL
 from unmoor.ops.view import VIEW
 
@@ -55,6 +60,11 @@ FAMILIES: dict[str, list[Op]] = {
     "creation": CREATION,
     "random": RANDOM,
     "composite": COMPOSITE,
+    "formulas": FORMULAS,
+    "statistics": STATISTICS,
+    "losses": LOSSES,
+    "arranging": ARRANGING,
+    "products": PRODUCTS,
 }
 TABLE: dict[str, Op] = {op.name: op for family in FAMILIES.values() for op in family}
 OVERLOADS: dict[str, Op] = {overload: op for op in TABLE.values() for overload in op.overloads}

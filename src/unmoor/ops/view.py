@@ -448,7 +448,12 @@ VIEW: list[Op] = [
     *CORE,
     CAT,
     _view(
-        "aten::view", "(Tensor self, int[] size) -> Tensor", reshape, np.reshape, [((2, 6), (3, -1)), ((2, 3), (6,))]
+        "aten::view",
+        "(Tensor self, int[] size) -> Tensor",
+        reshape,
+        np.reshape,
+        [((2, 6), (3, -1)), ((2, 3), (6,))],
+        overloads="default view_copy.default _unsafe_view.default",
     ),
     _view(
         "aten::reshape",
@@ -457,14 +462,21 @@ VIEW: list[Op] = [
         np.reshape,
         [((2, 6), (3, -1)), ((4,), (2, 2))],
     ),
-    _view("aten::permute", "(Tensor self, int[] dims) -> Tensor", permute, np.transpose, [((2, 3, 4), (2, 0, -2))]),
+    _view(
+        "aten::permute",
+        "(Tensor self, int[] dims) -> Tensor",
+        permute,
+        np.transpose,
+        [((2, 3, 4), (2, 0, -2))],
+        overloads="default permute_copy.default",
+    ),
     _view(
         "aten::transpose",
         "(Tensor self, int dim0, int dim1) -> Tensor",
         transpose,
         np.swapaxes,
         [((2, 3, 4), 0, -1)],
-        "int",
+        overloads="int transpose_copy.int",
     ),
     _view(
         "aten::t",
@@ -472,6 +484,7 @@ VIEW: list[Op] = [
         lambda b, x: transpose(b, x, 0, 1) if b.type_of(x).rank == 2 else x,
         np.transpose,
         [((2, 3),), ((4,),)],
+        overloads="default t_copy.default",
     ),
     _view(
         "aten::numpy_T",
@@ -487,6 +500,7 @@ VIEW: list[Op] = [
         expand,
         lambda x, s: np.broadcast_to(x, [x.shape[k - len(s)] if d == -1 else d for k, d in enumerate(s)]),
         [((3, 1), (2, -1, 4))],
+        overloads="default expand_copy.default",
     ),
     _view(
         "aten::expand_as",
@@ -495,14 +509,21 @@ VIEW: list[Op] = [
         lambda x, o: np.broadcast_to(x, o.shape),
         [((3, 1), Rand(2, 3, 4))],
     ),
-    _view("aten::unsqueeze", "(Tensor self, int dim) -> Tensor", unsqueeze, np.expand_dims, [((2, 3), -1), ((), 0)]),
+    _view(
+        "aten::unsqueeze",
+        "(Tensor self, int dim) -> Tensor",
+        unsqueeze,
+        np.expand_dims,
+        [((2, 3), -1), ((), 0)],
+        overloads="default unsqueeze_copy.default",
+    ),
     _view(
         "aten::squeeze",
         "(Tensor self, int[]? dim=None) -> Tensor",
         squeeze,
         _np_squeeze,
         [((2, 1, 3, 1),), ((2, 1, 3, 1), (1,)), ((2, 1), (0,))],
-        "default dim dims",
+        overloads="default dim dims squeeze_copy.default squeeze_copy.dim squeeze_copy.dims",
     ),
     _view(
         "aten::flatten",
@@ -526,7 +547,7 @@ VIEW: list[Op] = [
         slice_,
         lambda x, d, s, e, k: x[(slice(None),) * d + (slice(s, e, k),)],
         [((5, 4), 0, 1, 4, 2), ((5, 4), 1, -2, None, 1)],
-        "Tensor",
+        overloads="Tensor slice_copy.Tensor",
     ),
     _view(
         "aten::select",
@@ -534,7 +555,7 @@ VIEW: list[Op] = [
         select,
         lambda x, d, i: np.take(x, i, d),
         [((5, 4), 1, 2), ((5, 4), 0, -1)],
-        "int",
+        overloads="int select_copy.int",
     ),
     _view(
         "aten::narrow",
@@ -542,6 +563,7 @@ VIEW: list[Op] = [
         lambda b, x, d, s, n: slice_(b, x, d, s, dim(s) + n, 1),
         lambda x, d, s, n: np.take(x, range(s, s + n), d),
         [((5, 4), 0, 1, 3)],
+        overloads="default narrow_copy.default",
     ),
     _view(
         "aten::flip",
@@ -556,7 +578,7 @@ VIEW: list[Op] = [
         movedim,
         np.moveaxis,
         [((2, 3, 4), (0,), (2,))],
-        "intlist int",
+        overloads="intlist int moveaxis.intlist moveaxis.int",
     ),
     _view("aten::repeat", "(Tensor self, int[] repeats) -> Tensor", repeat, np.tile, [((2, 3), (2, 1, 3))]),
     _view(
@@ -565,6 +587,7 @@ VIEW: list[Op] = [
         chunk,
         _np_chunk,
         [((6, 4), 3, 0), ((5, 4), 2, 0)],
+        overloads="default unsafe_chunk.default",
     ),
     _view(
         "aten::split",
@@ -572,7 +595,7 @@ VIEW: list[Op] = [
         split_equally,
         _np_split,
         [((6, 4), 4, 0)],
-        "Tensor",
+        overloads="Tensor unsafe_split.Tensor split_copy.Tensor",
     ),
     _view(
         "aten::split_with_sizes",
@@ -580,6 +603,7 @@ VIEW: list[Op] = [
         split,
         lambda x, s, d: tuple(np.split(x, np.cumsum(s)[:-1], d)),
         [((6, 4), (1, 5), 0)],
+        overloads="default split.sizes unsafe_split_with_sizes.default split_with_sizes_copy.default",
     ),
     _view(
         "aten::roll",
@@ -594,7 +618,7 @@ VIEW: list[Op] = [
         unbind,
         lambda x, d: tuple(np.moveaxis(x, d, 0)),
         [((3, 4), 0), ((3, 4), 1)],
-        "int",
+        overloads="int unbind_copy.int",
     ),
     composite(
         "aten::cat",
