@@ -150,14 +150,22 @@ def _reason(error: UnmoorError) -> str:
 
 def _reference(call: Callable[..., Any], tensors: list[torch.Tensor]) -> tuple[list[Any], list[str]]:
     recording = record(call, tuple(tensors))
+    _refuse_random(recording)
     typed = specialise(recording.graph, recording.example).graph
     made = run_graph(typed, [_array(t) for t in tensors])
     return _leaves(rebuild(recording.result, made)), _ops(recording)
 
 
 def _compiled(call: Callable[..., Any], tensors: list[torch.Tensor]) -> tuple[list[Any], list[str]]:
-    traced = trace(call, *tensors)
-    return _leaves(traced(*tensors)), _ops(record(call, tuple(tensors)))
+    recording = record(call, tuple(tensors))
+    _refuse_random(recording)
+    return _leaves(trace(call, *tensors)(*tensors)), _ops(recording)
+
+
+def _refuse_random(recording: Recording) -> None:
+    """A program with state, here always that of the random numbers."""
+    if recording.states:
+        raise Unsupported("it draws random numbers, which are Unmoor's own: nothing to compare")
 
 
 def _ops(recording: Recording) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from unmoor.dtypes import DType
-from unmoor.errors import SignatureError
+from unmoor.errors import SignatureError, Unsupported
 from unmoor.ir.dim import Dim, const, dim
 from unmoor.ir.op import Builder, Op, Sample
 from unmoor.ops.convolution import channels_first, channels_last, each_of
@@ -77,7 +77,9 @@ class Windows:
 def max_pool(b: Builder, x: Any, taps: Any, stride: Any, padding: Any, dilation: Any, ceil: bool, rank: int) -> Any:
     """The largest element of each window; padding never wins."""
     windows = Windows(b, x, taps, stride, padding, dilation, ceil, rank)
-    return windows.result(b.emit("prim::amax", windows.padded(-math.inf), windows.folded, False))
+    dtype = b.type_of(x).dtype
+    least = -math.inf if dtype.is_float else int(np.iinfo(dtype.numpy).min)
+    return windows.result(b.emit("prim::amax", windows.padded(least), windows.folded, False))
 
 
 def max_pool_with_indices(
@@ -108,6 +110,8 @@ def avg_pool(
     b: Builder, x: Any, taps: Any, stride: Any, padding: Any, ceil: bool, inside: bool, divisor: int | None, rank: int
 ) -> Any:
     """The mean of each window; `inside` counts the padding as elements, `divisor` replaces the count."""
+    if not b.type_of(x).dtype.is_float:
+        raise Unsupported("avg_pool of integers is not supported: convert with .float() first")
     windows = Windows(b, x, taps, stride, padding, 1, ceil, rank)
     total = b.emit("prim::sum", windows.padded(0.0), windows.folded, False)
     if divisor is not None:

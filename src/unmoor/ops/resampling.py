@@ -14,7 +14,9 @@ from unmoor.ir.op import Builder, Op, Sample, Tolerance
 from unmoor.ops.family import EXACT, composite
 from unmoor.ops.samples import Rand
 
-MIXED = Tolerance({"f32": 2e-5}, {"f32": 1e-5}, "the places and weights are rounded in another order")
+MIXED = Tolerance(
+    {"f32": 2e-5, "f64": 1e-13}, {"f32": 1e-5, "f64": 1e-13}, "the places and weights are rounded in another order"
+)
 
 
 def _size(b: Builder, size: Dim, wanted: Any, factor: float | None) -> Dim:
