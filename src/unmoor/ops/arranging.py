@@ -212,28 +212,6 @@ def sum_to_size(aten: Aten, x: Any, size: Sequence[Any]) -> Any:
     return aten.reshape(made, tuple(size))
 
 
-def _shuffle(aten: Aten, x: Any, r: int) -> Any:
-    *batch, c, h, w = aten.shape(x)
-    n = len(batch)
-    made = aten.reshape(x, (*batch, c // (r * r), r, r, h, w))
-    made = aten.permute(made, (*range(n), n, n + 3, n + 1, n + 4, n + 2))
-    return aten.reshape(made, (*batch, c // (r * r), h * r, w * r))
-
-
-def _unshuffle(aten: Aten, x: Any, r: int) -> Any:
-    *batch, c, h, w = aten.shape(x)
-    n = len(batch)
-    made = aten.reshape(x, (*batch, c, h // r, r, w // r, r))
-    made = aten.permute(made, (*range(n), n, n + 2, n + 4, n + 1, n + 3))
-    return aten.reshape(made, (*batch, c * r * r, h // r, w // r))
-
-
-def _channels(aten: Aten, x: Any, groups: int) -> Any:
-    n, c, *rest = aten.shape(x)
-    made = aten.transpose(aten.reshape(x, (n, groups, c // groups, *rest)), 1, 2)
-    return aten.reshape(made, (n, c, *rest))
-
-
 def _shift(forward: bool) -> Callable[..., Any]:
     def meaning(aten: Aten, x: Any, dims: Sequence[int] | None) -> Any:
         axes = tuple(range(aten.rank(x))) if dims is None else tuple(axis_of(d, aten.rank(x)) for d in dims)
@@ -253,20 +231,6 @@ def _repeat_each(aten: Aten, x: Any, repeats: Any, axis: int | None) -> Any:
     shape = aten.shape(x)
     wide = aten.expand(aten.unsqueeze(x, a + 1), (*shape[: a + 1], repeats, *shape[a + 1 :]))
     return aten.reshape(wide, (*shape[:a], shape[a] * repeats, *shape[a + 1 :]))
-
-
-def _unfold(aten: Aten, x: Any, dimension: int, size: int, step: int) -> Any:
-    """Windows of `size`, every `step` places, as a last axis."""
-    if not aten.rank(x):
-        return aten.reshape(x, (1,))
-    a = axis_of(dimension, aten.rank(x))
-    count = (aten.shape(x)[a] - size) // step + 1
-    starts = aten.mul(aten.reshape(aten.builder.emit("prim::iota", count), (count, 1)), step)
-    places = aten.reshape(aten.add(starts, aten.builder.emit("prim::iota", size)), (-1,))
-    taken = aten.index_select(x, a, places)
-    shape = aten.shape(x)
-    made = aten.reshape(taken, (*shape[:a], count, size, *shape[a + 1 :]))
-    return aten.movedim(made, (a + 1,), (-1,))
 
 
 def _trace(aten: Aten, x: Any) -> Any:
@@ -347,15 +311,6 @@ ARRANGING: list[Op] = [
     ),
     *(_op(f"{n}split", SPLIT, _split_along(k), (CUBE, 2), overloads="int array") for k, n in enumerate("vhd")),
     _op("sum_to_size", "(Tensor self, int[] size) -> Tensor", sum_to_size, (Ints(3, 4), (3, 1)), tolerance=NEAR),
-    _op("pixel_shuffle", "(Tensor self, int upscale_factor) -> Tensor", _shuffle, (CUBE, 1), (Ints(1, 4, 2, 3), 2)),
-    _op("pixel_unshuffle", "(Tensor self, int downscale_factor) -> Tensor", _unshuffle, (CUBE, 2)),
-    _op(
-        "channel_shuffle",
-        "(Tensor self, int groups) -> Tensor",
-        _channels,
-        (CUBE, 2),
-        overloads="default native_channel_shuffle.default",
-    ),
     _op("fft_fftshift", "(Tensor self, int[]? dim=None) -> Tensor", _shift(True), (Ints(3, 4),)),
     _op("fft_ifftshift", "(Tensor self, int[]? dim=None) -> Tensor", _shift(False), (Ints(3, 4),)),
     _op(
@@ -365,13 +320,6 @@ ARRANGING: list[Op] = [
         (X, 2),
         (X, 3, 1),
         overloads="self_int",
-    ),
-    _op(
-        "unfold",
-        "(Tensor self, int dimension, int size, int step) -> Tensor",
-        _unfold,
-        (Ints(2, 7), 1, 3, 2),
-        overloads="default unfold_copy.default",
     ),
     _op("trace", "(Tensor self) -> Tensor", _trace, (X,), tolerance=NEAR),
     _op("linalg_vander", "(Tensor x, *, int? N=None) -> Tensor", _vander, (X, 3), tolerance=NEAR),
