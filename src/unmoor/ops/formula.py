@@ -97,6 +97,10 @@ class _Arrays:
         found = concrete_type(value)
         return found if isinstance(found, TensorType) else number_type(value)
 
+    def span(self, value: Any) -> None:
+        """What an array's making tells of its elements: nothing."""
+        return None
+
     def guard(self, condition: Any, expected: bool, message: str) -> None:
         if bool(condition) is not expected:
             raise NotTraced(message)
