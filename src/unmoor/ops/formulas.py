@@ -318,13 +318,6 @@ FORMULAS: list[Op] = [
     ),
     formula("softshrink", "(Tensor self, float lambd=0.5) -> Tensor", _softshrink, (Rand(3, 5), 0.5)),
     formula(
-        "hardshrink",
-        "(Tensor self, float lambd=0.5) -> Tensor",
-        lambda aten, x, by: aten.where(aten.logical_and(aten.ge(x, -by), aten.le(x, by)), 0.0, x),
-        (Rand(3, 5), 0.5),
-        tolerance=EXACT,
-    ),
-    formula(
         "celu",
         "(Tensor self, float alpha=1.0) -> Tensor",
         lambda aten, x, a: aten.where(aten.gt(x, 0), x, aten.mul(aten.expm1(aten.div(x, a)), a)),
