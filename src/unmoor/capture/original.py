@@ -42,8 +42,9 @@ class Original:
         with torch.no_grad():
             for origin, data in _kept(recording):
                 tensor = tensors.get(origin.partition(" ")[2])
-                if tensor is not None and tuple(tensor.shape) == data.shape and data.dtype != np.dtype("V2"):
-                    tensor.copy_(torch.from_numpy(np.array(data)).to(tensor.dtype))
+                if tensor is not None and tuple(tensor.shape) == data.shape:
+                    kept = torch.from_numpy(np.array(data))
+                    tensor.copy_(kept.view(torch.bfloat16) if tensor.dtype is torch.bfloat16 else kept)
         return twin
 
     def made_of(self, shapes: Sequence[tuple[int, ...]], seed: int) -> Leaves:
