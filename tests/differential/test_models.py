@@ -171,3 +171,11 @@ def test_convolutions_at_other_sizes():
         with torch.no_grad():
             torch.testing.assert_close(traced(x), net(x), rtol=1e-4, atol=1e-5)
     assert str(traced.graph_for(torch.randn(2, 3, 16, 16))).count("= fusion::") == 7
+
+
+def test_one_small_matrix_serves_every_batch():
+    def fn(x, w):
+        return torch.bmm(x, w.unsqueeze(0).expand(3, 8, 9))
+
+    x, w = torch.randn(3, 5, 8), torch.randn(8, 9)
+    torch.testing.assert_close(unmoor.trace(fn, x, w)(x, w), fn(x, w))

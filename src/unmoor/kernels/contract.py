@@ -66,7 +66,8 @@ class ContractLowering:
             place = (*broadcast_index(tuple(batch), shape[:-2]), axis, column)
             b: Expr = Load(self.buffers[right], linear(place, shape), tensor_type(right).dtype)
         else:
-            b = self.elements.at(right, (*batch, axis, column), inner)
+            shared = broadcast_index(tuple(batch), tensor_type(right).shape[:-2])  # one matrix may serve every batch
+            b = self.elements.at(right, (*shared, axis, column), inner)
         assert isinstance(a, Load) and isinstance(b, Load), "contraction operands are read from memory"
         name = scope.fresh()
         scope.statements.append(Contract(name, (("k", k),), a, b))
