@@ -25,7 +25,7 @@ from unmoor.ir.recording import ExampleTensor
 from unmoor.ir.target import ALL as ALL_TARGETS
 from unmoor.ir.target import Target
 from unmoor.kernels import lower
-from unmoor.ops import TABLE, evaluate
+from unmoor.ops import FAMILIES, TABLE, evaluate
 from unmoor.ops.family import in_dtype
 from unmoor.ops.samples import materialise
 from unmoor.reference import run_graph, run_kernel
@@ -221,6 +221,14 @@ def test_op(op: Op, dtype: str, number: int) -> None:
     for target in targets_for(dtype):
         for got, wanted in zip(run_kernels(grouped, arrays, compiled(target)), want, strict=True):
             close(op, got, wanted)
+
+
+def test_no_op_is_declared_twice() -> None:
+    """A second declaration would silently take the place of the first."""
+    declared = [op for family in FAMILIES.values() for op in family]
+    assert len({op.name for op in declared}) == len(declared)
+    overloads = [overload for op in declared for overload in op.overloads]
+    assert len(set(overloads)) == len(overloads)
 
 
 def test_each_op_has_exactly_one_way_down() -> None:
