@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from unmoor.dtypes import DType
+from unmoor.dtypes import BY_NUMPY, DType
 from unmoor.errors import SignatureError, Unsupported
 from unmoor.ir.dim import Dim, const, dim
 from unmoor.ir.op import Builder, Op, Sample
@@ -77,9 +77,11 @@ class Windows:
 def max_pool(b: Builder, x: Any, taps: Any, stride: Any, padding: Any, dilation: Any, ceil: bool, rank: int) -> Any:
     """The largest element of each window; padding never wins."""
     windows = Windows(b, x, taps, stride, padding, dilation, ceil, rank)
-    dtype = b.type_of(x).dtype
-    least = -math.inf if dtype.is_float else int(np.iinfo(dtype.numpy).min)
-    return windows.result(b.emit("prim::amax", windows.padded(least), windows.folded, False))
+    return windows.result(b.emit("prim::amax", windows.padded(_least(b.type_of(x).dtype)), windows.folded, False))
+
+
+def _least(dtype: DType) -> float:
+    return -math.inf if dtype.is_float else int(np.iinfo(dtype.numpy).min)
 
 
 def max_pool_with_indices(
@@ -87,7 +89,7 @@ def max_pool_with_indices(
 ) -> tuple[Any, Any]:
     """The largest element of each window, and its row-major place in the unpadded tensor: the first such, or NaN's."""
     windows = Windows(b, x, taps, stride, padding, dilation, ceil, rank)
-    seen = windows.padded(-math.inf)
+    seen = windows.padded(_least(b.type_of(x).dtype))
     tap = b.emit("prim::argmax", seen, windows.folded, False)
     index = None
     for a in range(rank):
@@ -194,7 +196,9 @@ def _np_max(rank: int) -> Callable[..., np.ndarray]:
     def pool(
         x: np.ndarray, taps: Any, stride: Any = (), padding: Any = 0, dilation: Any = 1, ceil: bool = False
     ) -> np.ndarray:
-        return np.asarray(np.max(_np_windows(x, taps, stride, padding, dilation, ceil, rank, -np.inf)[0], axis=0))
+        return np.asarray(
+            np.max(_np_windows(x, taps, stride, padding, dilation, ceil, rank, _least(BY_NUMPY[x.dtype]))[0], axis=0)
+        )
 
     return pool
 
@@ -204,7 +208,7 @@ def _np_max_places(rank: int) -> Callable[..., tuple[np.ndarray, np.ndarray]]:
         x: np.ndarray, taps: Any, stride: Any = (), padding: Any = 0, dilation: Any = 1, ceil: bool = False
     ) -> tuple[np.ndarray, np.ndarray]:
         places = np.broadcast_to(np.arange(math.prod(x.shape[-rank:])).reshape(x.shape[-rank:]), x.shape)
-        parts, _ = _np_windows(x, taps, stride, padding, dilation, ceil, rank, -np.inf)
+        parts, _ = _np_windows(x, taps, stride, padding, dilation, ceil, rank, _least(BY_NUMPY[x.dtype]))
         where, _ = _np_windows(places, taps, stride, padding, dilation, ceil, rank, 0)
         best = np.argmax(parts, axis=0)[None]
         return np.max(parts, axis=0), np.take_along_axis(np.stack(where), best, 0)[0]
