@@ -381,7 +381,7 @@ def _backward(rank: int) -> Op:
                 Sample((x, Rand(4, 2, *(2, 2, 2)[:rank]), None, two, none, none, 2, two)),
             ]
         ),
-        dtypes=FLOATS,
+        dtypes=("f32", "f64", "bf16"),  # eager rounds each tap of float16 by itself, and is the less exact
         tolerance=SUMS,
     )
 
@@ -401,7 +401,7 @@ CONVOLUTION: list[Op] = [
             Sample((Rand(2, 3, 6, 5), Rand(4, 3, 3, 3), Rand(4), (1, 1), (1, 1), (1, 1), False, (0, 0), 1)),
             Sample((Rand(2, 3, 6, 5), Rand(3, 4, 3, 3), None, (2, 2), (1, 1), (1, 1), True, (1, 1), 1)),
         ],
-        dtypes=("f32",),
+        dtypes=("f32", "bf16"),
         tolerance=SUMS,
     ),
 ]
