@@ -54,7 +54,8 @@ def execute(asked: argparse.Namespace) -> int:
     for method in image.methods:
         if method.name in graphs:
             for program in method.programs:
-                failed += not _results(model.methods[method.name], program, graphs[method.name], whose)
+                model.reset_state()
+                failed += not _results(model, method.name, program, graphs[method.name], whose)
     return 1 if failed else 0
 
 
@@ -62,8 +63,11 @@ def _graph(image: Image, method: Method) -> Graph:
     return parse_graph(method.graph, {name: archive.unpack(image.weights[k]) for name, k in method.constants})
 
 
-def _results(method: runtime.Method, program: Program, graph: Graph, whose: str) -> bool:
-    """Runs a program on small random inputs, and compares with the recorded graph's interpreter; says what came."""
+def _results(model: runtime.Model, name: str, program: Program, graph: Graph, whose: str) -> bool:
+    """Runs a program on small random inputs, and compares with the recorded graph's interpreter; says what came.
+
+    Results are compared, then the inputs and states that the program changes.
+    """
     signature = program.signature
     sizes = next(_fitting(program), None)
     if sizes is None:
@@ -71,14 +75,18 @@ def _results(method: runtime.Method, program: Program, graph: Graph, whose: str)
         return True
     rng = np.random.default_rng(0)
     inputs = []
-    for spec in signature.inputs:
+    for spec in signature.given:
         shape = [d.evaluate(sizes) for d in spec.type.shape]
         random = rng.standard_normal(shape) if spec.type.dtype.is_float else rng.integers(0, 2, shape)
         inputs.append(in_dtype(random, spec.type.dtype))
-    status, got = method.run(*inputs)
+    states = model.state()
+    given = [*(x.copy() for x in inputs), *(states[s] for s in signature.states)]
+    status, got = model.methods[name].run(*inputs)
+    after = [*inputs, *(model.state()[s] for s in signature.states)]
     try:
-        want = run_graph(graph, inputs)
-        same = status == 0 and all(map(_close, _arrays(got), want))
+        want = run_graph(graph, given)
+        made = [*_arrays(got), *(after[k] for k in signature.changed)]
+        same = status == 0 and len(made) == len(want) and all(map(_close, made, want))
     except NotTraced:
         same = status != 0
     print(f"{'ok      ' if same else 'WRONG   '} {signature}: {whose} against the reference, at {sizes or 'its sizes'}")
