@@ -14,9 +14,11 @@ demo: $(VENV)/built $(VENV)-clean/installed
 test: lint native $(VENV)/built
 	$(BIN)/python -m pytest
 
-# Peers are measured where they are installed: .venv/bin/pip install --group peers
+# Peers are measured where they are installed: .venv/bin/pip install --group peers. Some only: make bench WORKLOADS="softmax"
 bench: $(VENV)/built
-	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/compare.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/compare.py $(WORKLOADS)
+	OMP_NUM_THREADS=2 $(BIN)/python benchmarks/compare.py --threads 2 $(WORKLOADS)
+	$(BIN)/python benchmarks/table.py
 	$(BIN)/python benchmarks/native.py
 
 # What takes too long for every commit: data races in the native runtime, all of torch's op database, on top of everything else.

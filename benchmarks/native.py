@@ -48,7 +48,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--results", type=Path, default=Path("build/bench/native.json"))
     asked = parser.parse_args()
-    net = workloads.make("article_b1").module
+    net = workloads.make("mlp_b1").module
     begin = time.perf_counter()
     unmoor.trace(lambda x: x + 1, torch.ones(1))  # imports and LLVM's start-up are not the model's
     imports = time.perf_counter() - begin

@@ -5,107 +5,46 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import dense
+import elementwise
 import torch
+import transformer_models
 from torch import nn
-from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
+
+Made = tuple[nn.Module, tuple[torch.Tensor, ...]]
+FAMILIES = (elementwise, dense, transformer_models)
+MAKERS: dict[str, Callable[[], Made]] = {name: make for family in FAMILIES for name, make in family.MAKERS.items()}
 
 
 @dataclass(frozen=True)
 class Workload:
-    """A module and its inputs. `bytes` and `flops` say what a call must move and compute at least."""
+    """A module and its inputs, and what a call must read, write and compute at least."""
 
     module: nn.Module
     inputs: tuple[torch.Tensor, ...]
-    bytes: int = 0
-    flops: int = 0
-
-
-class Empty(nn.Module):
-    """Least work that still makes an output: one number."""
-
-    def forward(self, x):
-        return x + 1
-
-
-class Affine(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.m1, self.m2 = nn.Parameter(torch.tensor(1.5)), nn.Parameter(torch.tensor(0.5))
-
-    def forward(self, x):
-        return torch.relu(x * self.m1 + self.m2)
-
-
-class Chain(nn.Module):
-    """Eight pointwise operations."""
-
-    def forward(self, x):
-        y = torch.tanh(x * 0.7 + 0.1)
-        return torch.sigmoid(y * y - x) * y + 2.0
-
-
-class Softmax(nn.Module):
-    def forward(self, x):
-        return torch.softmax(x, -1)
-
-
-class NormResidualGelu(nn.Module):
-    def __init__(self, width):
-        super().__init__()
-        self.norm = nn.LayerNorm(width)
-
-    def forward(self, x, residual):
-        return F.gelu(self.norm(x + residual))
-
-
-class LinearGelu(nn.Module):
-    def __init__(self, inputs, outputs):
-        super().__init__()
-        self.linear = nn.Linear(inputs, outputs)
-
-    def forward(self, x):
-        return F.gelu(self.linear(x))
-
-
-class Matmul(nn.Module):
-    def forward(self, a, b):
-        return a @ b
-
-
-def article_model() -> nn.Module:
-    """3-8-16-1 with two dropout layers."""
-    layers = [
-        nn.Linear(3, 8),
-        nn.ReLU(),
-        nn.Dropout(0.2),
-        nn.Linear(8, 16),
-        nn.ReLU(),
-        nn.Dropout(0.2),
-        nn.Linear(16, 1),
-    ]
-    return nn.Sequential(*layers)
-
-
-def _rand(*shape: int) -> torch.Tensor:
-    return torch.randn(*shape)
-
-
-MAKERS: dict[str, Callable[[], Workload]] = {
-    "empty": lambda: Workload(Empty(), (_rand(1),)),
-    "article_b1": lambda: Workload(article_model(), (_rand(1, 3),)),
-    "article_b1000": lambda: Workload(article_model(), (_rand(1000, 3),)),
-    "affine_1e6": lambda: Workload(Affine(), (_rand(1_000_000),), bytes=8_000_000),
-    "chain_1e6": lambda: Workload(Chain(), (_rand(1_000_000),), bytes=8_000_000),
-    "softmax": lambda: Workload(Softmax(), (_rand(4096, 1024),), bytes=2 * 4 * 4096 * 1024),
-    "norm_residual_gelu": lambda: Workload(NormResidualGelu(768), (_rand(4096, 768), _rand(4096, 768))),
-    "linear_gelu_128": lambda: Workload(LinearGelu(768, 3072), (_rand(128, 768),), flops=2 * 128 * 768 * 3072),
-    "matmul_1024": lambda: Workload(Matmul(), (_rand(1024, 1024), _rand(1024, 1024)), flops=2 * 1024**3),
-}
+    read: int  # bytes
+    written: int
+    flops: int  # of contractions; the pointwise rest is not counted
 
 
 def make(name: str) -> Workload:
     """The workload of that name, the same each time."""
     torch.manual_seed(0)
-    workload = MAKERS[name]()
-    workload.module.eval()
-    return workload
+    module, inputs = MAKERS[name]()
+    module.eval().requires_grad_(False)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        result = module(*inputs)
+    outputs = result if isinstance(result, tuple) else (result,)
+    return Workload(module, inputs, _bytes(inputs) + _weights(module), _bytes(outputs), int(counter.get_total_flops()))
+
+
+def _bytes(tensors: tuple[torch.Tensor, ...]) -> int:
+    return sum(t.numel() * t.element_size() for t in tensors)
+
+
+def _weights(module: nn.Module) -> int:
+    """Bytes of the weights that a call must read whole: all but tables of which it looks up a few rows."""
+    looked_up = {id(m.weight) for m in module.modules() if isinstance(m, nn.Embedding)}
+    multiplied = {id(m.weight) for m in module.modules() if isinstance(m, nn.Linear)}
+    return sum(p.numel() * p.element_size() for p in module.parameters() if id(p) not in looked_up - multiplied)
