@@ -83,7 +83,11 @@ def read_tensors(words: Sequence[str], signatures: Sequence[str]) -> list[np.nda
                 given.update({key: value}) if key in names else unnamed.append(value)
     missing = [n for n in names if n not in given]
     if len(unnamed) != len(missing):
-        raise UsageError(f"{len(given) + len(unnamed)} tensors for the {len(inputs)} inputs {', '.join(names)}")
+        count = f"{len(given) + len(unnamed)} given" if given or unnamed else "none given"
+        raise UsageError(
+            f"the method takes {len(inputs)} tensors ({', '.join(names)}), {count}: they are .npy files, .npz files or "
+            f"numbers like 1,2,3 or [[1,2],[3,4]]; signatures: {'; '.join(signatures)}"
+        )
     given.update(zip(missing, unnamed, strict=True))
     return [_as_array(given[i.name], i, signatures) for i in inputs]
 

@@ -24,19 +24,25 @@ def main(words: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"unmoor {unmoor.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    parsers: dict[str, argparse.ArgumentParser] = {}
     for name, module in COMMANDS.items():
         summary = (module.__doc__ or "").split("\n")[0]
-        module.add_arguments(commands.add_parser(name, help=summary, description=summary))
-    asked = parser.parse_args(words)
+        parsers[name] = commands.add_parser(name, help=summary, description=summary)
+        module.add_arguments(parsers[name])
+    command, *rest = list(sys.argv[1:] if words is None else words) or [""]
+    if command not in parsers:
+        parser.parse_args([command, *rest])  # shows what was asked for, or why it makes no sense
+        return USAGE
+    asked = parsers[command].parse_intermixed_args(rest)  # options may stand before tensors, between and after them
     try:
-        return int(COMMANDS[asked.command].execute(asked))
+        return int(COMMANDS[command].execute(asked))
     except UsageError as error:
-        print(f"unmoor {asked.command}: {error}", file=sys.stderr)
+        print(f"unmoor {command}: {error}", file=sys.stderr)
         return USAGE
     except BrokenPipeError:
         return FAILED
     except (UnmoorError, OSError, MemoryError) as error:
-        print(f"unmoor {asked.command}: {error}", file=sys.stderr)
+        print(f"unmoor {command}: {error}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
         return 130

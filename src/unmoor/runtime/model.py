@@ -225,6 +225,9 @@ class Model(Method):
         """What the file holds."""
         return ModelInfo(self.digest, self.engine, tuple(m.info_of_method for m in self.methods.values()))
 
+    def __repr__(self) -> str:
+        return f"<model {self.info()}>"
+
     def __getattr__(self, name: str) -> Method:
         methods: dict[str, Method] = self.__dict__.get("methods", {})
         if name in methods:

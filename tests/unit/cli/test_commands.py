@@ -36,7 +36,7 @@ def test_run_takes_numbers_and_files_and_writes_files(saved, tmp_path: Path, cap
     path, digest = saved
     np.save(tmp_path / "x.npy", np.ones((1, 3), np.float32))
     for trust in ("no", "yes", digest):
-        assert main(["run", path, str(tmp_path / "x.npy"), "0.5,1", "--trust", trust]) == 0
+        assert main(["run", path, str(tmp_path / "x.npy"), "--trust", trust, "0.5,1"]) == 0
         out = capsys.readouterr().out
         assert "output.score: f32[1, 2] = [[6.5, 16]]" in out and "output.total: f32[] = 3" in out
     assert main(["run", path, "bias=0.5,1", "x=[[1,1,1]]", "-o", str(tmp_path / "y.npz")]) == 0
@@ -76,6 +76,18 @@ def test_verify_finds_a_kernel_that_computes_something_else(saved, tmp_path: Pat
     assert "WRONG" in capsys.readouterr().out
 
 
+def test_words_that_make_no_sense_show_the_usage(capsys) -> None:
+    for words in ([], ["fly"], ["run"], ["run", "x", "--fly"]):
+        with pytest.raises(SystemExit) as left:
+            main(words)
+        assert left.value.code == 2 and "usage: unmoor" in capsys.readouterr().err
+
+
+def test_a_model_shows_what_it_is(saved) -> None:
+    shown = repr(unmoor.load(saved[0], trust=True))
+    assert saved[1] in shown and "engine  native" in shown and "(x: f32[s0, 3], bias: f32[2])" in shown
+
+
 def test_bench_measures(saved, capsys) -> None:
     assert main(["bench", saved[0], "[[1,1,1]]", "1,1", "--seconds", "0.01"]) == 0
     assert "median" in capsys.readouterr().out
@@ -84,13 +96,14 @@ def test_bench_measures(saved, capsys) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "expected"),
     [
-        (["run", "{file}", "1,1,1"], 2, "1 tensors for the 2 inputs x, bias"),
+        (["run", "{file}", "1,1,1"], 2, "the method takes 2 tensors (x, bias), 1 given"),
         (["run", "{file}", "[[1,1],[1]]", "1,1"], 2, "the rows of"),
         (["run", "{file}", "hello", "1,1"], 2, "neither a .npy or .npz file nor numbers"),
         (["run", "{file}", "[[1,1]]", "1,1"], 1, "wants 3"),
         (["run", "{file}", "[[1,1,1]]", "1,1", "--trust", "maybe"], 2, "--trust takes"),
         (["run", "{file}", "[[1,1,1]]", "1,1", "--trust", "sha256:" + "0" * 64], 1, "sha256:"),
         (["run", "{file}", "[[1,1,1]]", "1,1", "--method", "train"], 1, "no method train"),
+        (["bench", "{file}"], 2, "signatures: (x: f32[s0, 3], bias: f32[2])"),
         (["info", "absent.unmoor"], 1, "absent.unmoor"),
         (["info", __file__], 1, "not an Unmoor file"),
     ],
