@@ -17,7 +17,6 @@ from unmoor.ir.dim import Dim
 from unmoor.ir.kernel import PANEL_ALIGN, PANEL_WIDTH, Contract, Let, Loop, Store
 
 Turn = Callable[[Val, list[Val]], list[Val]]
-TILE_VECTORS = 3
 UNROLL = 4  # steps of k per turn
 WHOLE_K = 16  # a contraction this short is written out without a loop
 
@@ -53,7 +52,10 @@ class _Contraction:
         self.dtype, self.right = self.contract.left.dtype, self.contract.right.dtype
         self.vector = vec(COMPUTE[self.dtype], lanes)
         self.panels = f.layout[self.contract.right.buffer].panels
-        self.tile_rows = (8, 4, 2, 1) if lanes * self.dtype.size == 64 else (4, 2, 1)
+        # A tile fills the registers: 32 of 64 bytes, or 16 of 32. The columns of a narrow one are a cache line of a
+        # panel's row: half a line more would fetch both halves for every row of tiles.
+        wide = lanes * self.dtype.size == 64
+        self.tile_rows, self.tile_vectors = ((8, 4, 2, 1), 3) if wide else ((6, 4, 2, 1), 2)
 
     def emit(self, begin: Val, end: Val) -> None:
         n = self.columns.extent
@@ -99,7 +101,7 @@ class _Contraction:
         """One panel: `used` of its `width` columns are real (None: only the run knows)."""
         at, reach = 0, width if used is None else used
         while at < reach:
-            vectors = min(TILE_VECTORS, (width - at) // self.lanes)
+            vectors = min(self.tile_vectors, (width - at) // self.lanes)
             while vectors > 1 and used is not None and at + (vectors - 1) * self.lanes >= used:
                 vectors -= 1
             whole = used is not None and at + vectors * self.lanes <= used
