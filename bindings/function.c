@@ -92,6 +92,13 @@ static int read_inputs(const FunctionObject *self, call *c, PyObject *const *arg
   return 1;
 }
 
+/* Does the call find the sizes of an output? They are then not known before it has run. */
+static int is_found(const um_tensor *out) {
+  for (int32_t axis = 0; axis < out->rank; axis++)
+    if (out->shape[axis] < 0) return 1;
+  return 0;
+}
+
 static int make_outputs(const FunctionObject *self, call *c) {
   int torch = self->outputs_as == AS_TORCH || (self->outputs_as == AS_INPUTS && c->any_torch);
   if (torch && !torch_ready()) {
@@ -100,9 +107,25 @@ static int make_outputs(const FunctionObject *self, call *c) {
   }
   for (; c->made_count < c->output_count; c->made_count++) {
     um_tensor *out = &c->outputs[c->made_count];
+    if (is_found(out)) {
+      out->data = NULL, c->made[c->made_count] = NULL;
+      continue;
+    }
     PyObject *object = torch ? torch_make(out) : numpy_make(out);
     if (object == NULL) return -1;
     c->made[c->made_count] = object;
+  }
+  return 0;
+}
+
+/* Outputs whose sizes the call has found, which lie in the session's memory, as tensors of their own. */
+static int copy_found(const FunctionObject *self, call *c) {
+  int torch = self->outputs_as == AS_TORCH || (self->outputs_as == AS_INPUTS && c->any_torch);
+  for (Py_ssize_t i = 0; i < c->output_count; i++) {
+    if (c->made[i] != NULL) continue;
+    um_tensor made = c->outputs[i];
+    if ((c->made[i] = torch ? torch_make(&made) : numpy_make(&made)) == NULL) return -1;
+    if (c->outputs[i].bytes > 0) memcpy(made.data, c->outputs[i].data, c->outputs[i].bytes);
   }
   return 0;
 }
@@ -128,9 +151,10 @@ static int run(const FunctionObject *self, call *c, Py_ssize_t input_count) {
   if (um_prepare(held->session, (size_t)self->method, c->inputs, (size_t)input_count, c->outputs,
                  (size_t)c->output_count, &c->error) == UM_OK)
     done = make_outputs(self, c) != 0 ? -1 : execute(held->session, c) == UM_OK;
+  if (done == 1 && copy_found(self, c) != 0) done = -1;
   session_release(self->model, held);
   if (done != 1)
-    while (c->made_count > 0) Py_DECREF(c->made[--c->made_count]);
+    while (c->made_count > 0) Py_XDECREF(c->made[--c->made_count]);
   return done;
 }
 

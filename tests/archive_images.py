@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from unmoor.dtypes import f32, i64
+from unmoor.dtypes import bool_, f32, i64
 from unmoor.ir.dim import const, sym
 from unmoor.ir.graph import Relation, Source
 from unmoor.ir.kernel import Buffer, Kernel, Loop, Panels, Store
@@ -139,3 +139,46 @@ def copying(
 def copies(*programs: Program, name: str = "forward") -> Image:
     """An image of one method that needs no machine code."""
     return Image((Method(name, "", (), (), "", programs),), (), (), ())
+
+
+def finding() -> Program:
+    """Where a mask holds, and a row sorted: two builtins, of which one finds a size that a copy then has."""
+    mask, row, found = TensorType(bool_, (sym("s0"),)), TensorType(f32, (sym("s1"),)), TensorType(i64, (sym("u0"),))
+    specs = tuple(TensorSpec(*s) for s in (("found", found), ("again", found), ("values", row)))
+    arguments = Sequence("tuple", (Sequence("tuple", (Leaf(0), Leaf(1))), Mapping((), ())))
+    result = Sequence("tuple", tuple(map(Leaf, range(3))))
+    signature = Signature((TensorSpec("mask", mask), TensorSpec("row", row)), specs, arguments, result)
+    formulas = [
+        Formula(FormulaOp.DIM, 0, 0),
+        Formula(FormulaOp.DIM, 1, 0),
+        Formula(FormulaOp.CONST, 8),
+        Formula(FormulaOp.MUL, 0, 2),  # r3: bytes of the places
+        Formula(FormulaOp.CONST, 4),
+        Formula(FormulaOp.MUL, 1, 4),  # r5: bytes of the row
+        Formula(FormulaOp.MUL, 1, 2),  # r6: bytes of the order
+        Formula(FormulaOp.CONST, 0),
+        Formula(FormulaOp.CONST, 64),
+        Formula(FormulaOp.MUL, 1, 8),  # r9: offsets in the arena, generously
+        Formula(FormulaOp.ADD, 9, 9),
+        Formula(FormulaOp.ADD, 10, 9),
+        Formula(FormulaOp.CONST, 1),
+        Formula(FormulaOp.GIVEN, 0),  # r13: set by the first instruction, as is
+        Formula(FormulaOp.ADD, 13, 12),
+    ]
+    tensors = (
+        TensorRegister(Place.INPUT, 0, bool_, (0,), 0),
+        TensorRegister(Place.INPUT, 1, f32, (1,), 5),
+        TensorRegister(Place.OUTPUT, 0, i64, (13,), 3),
+        TensorRegister(Place.OUTPUT, 1, i64, (13,), 3),
+        TensorRegister(Place.OUTPUT, 2, f32, (1,), 5),
+        TensorRegister(Place.ARENA, 7, i64, (1,), 6),
+        TensorRegister(Place.ARENA, 9, f32, (1,), 5),
+        TensorRegister(Place.ARENA, 10, i64, (1,), 6),
+    )
+    code = (
+        Instruction(Opcode.BUILTIN, tensors=(0, 2), ints=(0,), builtin="nonzero", first=13, count=2),
+        Instruction(Opcode.COPY, tensors=(3, 2)),
+        Instruction(Opcode.BUILTIN, tensors=(1, 4, 5, 6, 7), ints=(12, 1, 12), builtin="sort", source=1),
+        Instruction(Opcode.RETURN),
+    )
+    return Program(signature, tuple(formulas), (), tensors, code, (), (Source(), LINE), 11, 7, 3)

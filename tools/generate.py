@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
 
-from tools.derive import bytecode, cpp, format_tables, modules, ops  # noqa: E402
+from tools.derive import builtins, bytecode, cpp, format_tables, modules, ops  # noqa: E402
 
 
 def derived() -> dict[Path, str]:
@@ -21,6 +21,7 @@ def derived() -> dict[Path, str]:
         generated / "layout.inc": cpp.layout_include(),
         generated / "codes.inc": cpp.codes_include(),
         ROOT / "docs/bytecode.md": bytecode.document(),
+        ROOT / "docs/builtins.md": builtins.document(),
         ROOT / "docs/ops.md": ops.document(),
         architecture: modules.fill(architecture.read_text("utf-8"), ROOT / "src/unmoor"),
         format_document: format_tables.fill(format_document.read_text("utf-8")),

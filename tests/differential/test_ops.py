@@ -16,6 +16,7 @@ from machine import Machine
 
 from unmoor.codegen import generate, host_target
 from unmoor.dtypes import BY_NAME, BY_NUMPY, DType, bf16, numbers_of
+from unmoor.emit.builtins import builtin_use, is_builtin
 from unmoor.errors import SignatureError
 from unmoor.fusion import fuse
 from unmoor.ir.graph import Constant, Graph, Node, Value
@@ -29,6 +30,7 @@ from unmoor.ops import FAMILIES, TABLE, evaluate
 from unmoor.ops.family import in_dtype
 from unmoor.ops.samples import materialise
 from unmoor.reference import run_graph, run_kernel
+from unmoor.reference.builtin import run_builtin
 from unmoor.specialise import specialise
 
 
@@ -180,6 +182,13 @@ def run_kernels(graph: Graph, arrays: list[np.ndarray], run: Callable[..., None]
     for node in graph.nodes:
         if node.op == "prim::reshape":
             memory[node.output] = memory[node.inputs[0]]
+        elif is_builtin(node):
+            use = builtin_use(node)
+            for value in node.outputs:
+                memory[value] = np.full(value.type.numel.evaluate(sizes), 99, value.type.dtype.numpy)
+            scratch = [np.full(size.evaluate(sizes), 99, dtype.numpy) for dtype, size in use.scratch]
+            ints = [i.evaluate(sizes) for i in use.ints]
+            run_builtin(use.name, [*(memory[v] for v in use.operands), *scratch], ints)
         elif node.op.startswith("fusion::"):
             call = lower(node)
             for operand, buffer, size in zip(call.operands, call.kernel.buffers, call.sizes, strict=True):

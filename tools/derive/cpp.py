@@ -7,7 +7,7 @@ from enum import IntEnum
 
 from unmoor import dtypes
 from unmoor.archive import layout
-from unmoor.ir import target
+from unmoor.ir import builtin, target
 from unmoor.ir.program import CheckOp, FormulaOp, Opcode, Place
 
 C_TYPES = {
@@ -122,8 +122,22 @@ def layout_include() -> str:
     return HEAD.format(source="src/unmoor/archive/layout.py") + "\n" + "\n\n".join(parts) + "\n" + TAIL
 
 
+def _builtin(b: builtin.Builtin) -> str:
+    """One row of kBuiltinTable."""
+    names = [i.name for i in b.ints]
+    masks = [sum(1 << names.index(s) for s in x.sizes) for x in b.buffers]
+    buffers = ", ".join(
+        f"{{{layout.ROLES[x.role]}, {x.dtype.code if x.dtype else 0}, {mask}, {x.times}}}"
+        for x, mask in zip(b.buffers, masks, strict=True)
+    )
+    ints = ", ".join(f"{{{i.least}, {i.most}, {names.index(i.within) if i.within else -1}}}" for i in b.ints)
+    return f'  {{"{b.name}", {len(b.gives)}, {len(b.buffers)}, {{{buffers}}}, {len(b.ints)}, {{{ints}}}}},'
+
+
 def codes_include() -> str:
-    """`codes.inc`: what src/unmoor/dtypes.py, ir/program.py and ir/target.py number."""
+    """`codes.inc`: what src/unmoor/dtypes.py, ir/builtin.py, ir/program.py and ir/target.py number."""
+
+    builtin_rows = "\n".join(_builtin(b) for b in builtin.ALL)
 
     def of(e: type[IntEnum]) -> dict[str, int]:
         return {m.name: m.value for m in e}
@@ -152,6 +166,31 @@ constexpr TargetInfo kTargets[] = {{
 {target_rows}
 }};
 constexpr uint32_t kTargetCount = {len(target.ALL)};""",
+        enum("Builtin", "By number in kBuiltinTable.", {b.name: k for k, b in enumerate(builtin.ALL)}),
+        f"""\
+// A buffer has as many elements as the product of the ints whose bits are set in `sizes`, times `times`.
+struct BuiltinBuffer {{
+  uint32_t role;   // 0 in, 1 out, 2 local
+  uint32_t dtype;  // 0: that of the first buffer, which may be any
+  uint32_t sizes;
+  uint32_t times;
+}};
+struct BuiltinInt {{
+  int64_t least;
+  int64_t most;
+  int32_t within;  // the int that it is at most; -1: none
+}};
+struct BuiltinInfo {{
+  const char* name;
+  uint32_t gives;  // how many numbers
+  uint32_t buffer_count;
+  BuiltinBuffer buffers[{max(len(b.buffers) for b in builtin.ALL)}];
+  uint32_t int_count;
+  BuiltinInt ints[{max(len(b.ints) for b in builtin.ALL)}];
+}};
+constexpr BuiltinInfo kBuiltinTable[] = {{
+{builtin_rows}
+}};""",
         enum("FormulaOp", "FormulaRow.op", of(FormulaOp)),
         enum("CheckOp", "CheckRow.op, RelationRow.op", of(CheckOp)),
         enum("Place", "TensorRow.place", of(Place)),
@@ -159,7 +198,7 @@ constexpr uint32_t kTargetCount = {len(target.ALL)};""",
     ]
     assert [d.code for d in dtypes.ALL] == list(range(1, len(dtypes.ALL) + 1))
     return (
-        HEAD.format(source="src/unmoor/dtypes.py, ir/program.py and ir/target.py")
+        HEAD.format(source="src/unmoor/dtypes.py, ir/builtin.py, ir/program.py and ir/target.py")
         + "\n"
         + "\n\n".join(parts)
         + "\n"

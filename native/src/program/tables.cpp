@@ -1,6 +1,8 @@
 // Views of an archive's sections as tables.
 #include "program/tables.h"
 
+#include <string.h>
+
 namespace um {
 
 using format::SectionKind;
@@ -25,6 +27,12 @@ Span<const Row> RowsOf(const Tables& tables, const format::ProgramRow& program, 
 }
 
 }  // namespace
+
+uint32_t FindBuiltin(const char* name) {
+  uint32_t number = 0;
+  while (number < format::kBuiltinCount && strcmp(name, format::kBuiltinTable[number].name) != 0) ++number;
+  return number;
+}
 
 Tables::Tables(const Archive& archive)
     : strings(Rows<format::StringRow>(archive, SectionKind::kStrings)),
@@ -51,7 +59,8 @@ Tables::Tables(const Archive& archive)
       shapes(Rows<format::ShapeRow>(archive, SectionKind::kShapes)),
       states(Rows<format::StateRow>(archive, SectionKind::kStates)),
       state_inputs(Rows<format::StateInputRow>(archive, SectionKind::kStateInputs)),
-      updates(Rows<format::UpdateRow>(archive, SectionKind::kUpdates)) {}
+      updates(Rows<format::UpdateRow>(archive, SectionKind::kUpdates)),
+      builtins(Rows<format::BuiltinRow>(archive, SectionKind::kBuiltins)) {}
 
 Program::Program(const Tables& tables_in, const format::ProgramRow& row_in)
     : tables(tables_in),

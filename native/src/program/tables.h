@@ -43,6 +43,7 @@ struct Tables {
   Table<format::StateRow> states;
   Table<format::StateInputRow> state_inputs;
   Table<format::UpdateRow> updates;
+  Table<format::BuiltinRow> builtins;
 };
 
 // One program: its rows of the tables.
@@ -61,6 +62,15 @@ struct Program {
   Span<const format::StateInputRow> state_inputs;  // one for each of the last inputs
   Span<const format::UpdateRow> updates;           // one for each of the last outputs
 
+  // How many int registers are known before the code runs: they come first. Negative in a file that is damaged.
+  int64_t early() const {
+    int64_t count = static_cast<int64_t>(formulas.size());
+    for (const format::InstructionRow& i : code) {
+      if (static_cast<format::Opcode>(i.opcode) == format::Opcode::kBuiltin) count -= i.expected;
+    }
+    return count;
+  }
+
   // What the caller gives and gets.
   size_t given() const { return inputs.size() - state_inputs.size(); }
   size_t returned() const { return outputs.size() - updates.size(); }
@@ -78,6 +88,9 @@ struct Program {
     return tables.registers.part(i.first_int, i.int_count);
   }
 };
+
+// The number of a builtin in format::kBuiltinTable; kBuiltinCount where this runtime lacks it.
+uint32_t FindBuiltin(const char* name);
 
 // Bytes of an element, and the name; the dtype must be known.
 inline uint32_t DtypeSize(uint32_t dtype) { return format::kDtypes[dtype - 1].size; }

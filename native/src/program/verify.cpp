@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/version.h"
 
 namespace um {
 
@@ -164,12 +165,39 @@ um_status VerifyEffects(const Tables& t, um_error* error) {
   return UM_OK;
 }
 
+// The builtins that the file names are this runtime's, each once, and each is called.
+um_status VerifyBuiltins(const Tables& t, um_error* error) {
+  uint64_t called = 0;
+  static_assert(format::kBuiltinCount <= 64, "a bit for each");
+  for (uint32_t k = 0; k < t.builtins.size(); ++k) {
+    if (t.builtins[k].name >= t.strings.size()) return Damaged("the builtin", k, error);
+    const char* name = t.text(t.builtins[k].name);
+    if (FindBuiltin(name) == format::kBuiltinCount) {
+      return Fail(error, UM_NEWER_FORMAT, "the file needs the builtin %s, which this runtime (Unmoor %s) lacks", name,
+                  kVersion);
+    }
+    for (uint32_t other = 0; other < k; ++other) {
+      if (strcmp(name, t.text(t.builtins[other].name)) == 0) return Damaged("the builtin", k, error);
+    }
+  }
+  for (const format::InstructionRow& i : t.instructions) {
+    if (static_cast<format::Opcode>(i.opcode) == format::Opcode::kBuiltin && i.kernel < t.builtins.size()) {
+      called |= uint64_t{1} << i.kernel;
+    }
+  }
+  for (uint32_t k = 0; k < t.builtins.size(); ++k) {
+    if ((called >> k & 1) == 0) return Damaged("the builtin", k, error);
+  }
+  return UM_OK;
+}
+
 um_status Verify(const Tables& tables, const Archive& archive, um_error* error) {
   UM_TRY(VerifyStrings(tables, error));
   UM_TRY(VerifySpans(tables, error));
   UM_TRY(VerifyMethods(tables, error));
   UM_TRY(VerifyKernelsAndWeights(tables, archive, error));
   UM_TRY(VerifyStates(tables, error));
+  UM_TRY(VerifyBuiltins(tables, error));
   for (const format::ProgramRow& row : tables.programs) UM_TRY(VerifyProgram(Program(tables, row), error));
   return VerifyEffects(tables, error);
 }

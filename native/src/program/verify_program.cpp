@@ -14,7 +14,8 @@ namespace {
 
 class ProgramVerifier {
  public:
-  ProgramVerifier(const Program& program, um_error* error) : p_(program), t_(program.tables), error_(error) {}
+  ProgramVerifier(const Program& program, um_error* error)
+      : p_(program), t_(program.tables), error_(error), early_(program.early()), next_(early_) {}
 
   um_status Run() {
     if (!TextsExist()) return Damaged("the head", 0);
@@ -26,7 +27,7 @@ class ProgramVerifier {
     }
     for (uint32_t k = 0; k < p_.checks.size(); ++k) {
       const format::CheckRow& c = p_.checks[k];
-      if (c.op >= format::kCheckOpCount || !IsInt(c.left) || !IsInt(c.right) || c.message >= p_.messages.size()) {
+      if (c.op >= format::kCheckOpCount || !IsEarly(c.left) || !IsEarly(c.right) || c.message >= p_.messages.size()) {
         return Damaged("check", k);
       }
     }
@@ -50,10 +51,23 @@ class ProgramVerifier {
 
   bool IsString(uint32_t string) const { return string < t_.strings.size(); }
   bool IsInt(uint32_t number) const { return number < p_.formulas.size(); }
+  // Known before the code runs.
+  bool IsEarly(uint32_t number) const { return IsInt(number) && number < early_; }
+  // Known where the instruction stands.
+  bool IsKnown(uint32_t number) const {
+    return IsInt(number) && (number < early_ || defined_.data()[IntFlag(number)] != 0);
+  }
+  size_t IntFlag(uint32_t number) const { return p_.tensors.size() + p_.outputs.size() + number; }
+  bool DimsAreKnown(const format::TensorRow& tensor) const {
+    for (const format::RegisterRow& d : p_.dims(tensor)) {
+      if (!IsKnown(d.number)) return false;
+    }
+    return true;
+  }
 
   bool TextsExist() const {
-    return IsString(p_.row.signature) && IsString(p_.row.arguments) && IsString(p_.row.result) && IsInt(p_.row.arena) &&
-           IsInt(p_.row.flops) && IsInt(p_.row.traffic);
+    return IsString(p_.row.signature) && IsString(p_.row.arguments) && IsString(p_.row.result) &&
+           IsEarly(p_.row.arena) && IsEarly(p_.row.flops) && IsEarly(p_.row.traffic);
   }
 
   bool SpecIsSound(const format::SpecRow& spec, bool is_input) const {
@@ -107,6 +121,9 @@ class ProgramVerifier {
     for (uint32_t other = 0; other < k; ++other) {
       if (p_.updates[other].input == row.input) return false;
     }
+    for (const format::RegisterRow& d : p_.dims(p_.tensors[p_.inputs.size() + row.output])) {
+      if (!IsEarly(d.number)) return false;
+    }
     const format::SpecRow &from = p_.outputs[row.output], &to = p_.inputs[row.input];
     if (from.dtype != to.dtype || from.dim_count != to.dim_count) return false;
     for (uint32_t axis = 0; axis < from.dim_count; ++axis) {
@@ -124,6 +141,8 @@ class ProgramVerifier {
       case FormulaOp::kDim:
         return f.a >= 0 && static_cast<uint64_t>(f.a) < p_.inputs.size() && f.b >= 0 &&
                f.b < p_.inputs[static_cast<size_t>(f.a)].dim_count;
+      case FormulaOp::kGiven:
+        return number >= early_ && f.a >= 0 && f.b == 0;
       default:
         return f.a >= 0 && f.a < number && f.b >= 0 && f.b < number;
     }
@@ -131,11 +150,11 @@ class ProgramVerifier {
 
   bool TensorIsSound(const format::TensorRow& tensor, uint32_t number) const {
     if (tensor.place >= format::kPlaceCount || !IsDtype(tensor.dtype) || tensor.dim_count > UM_MAX_RANK ||
-        !IsInt(tensor.bytes)) {
+        !IsEarly(tensor.bytes)) {
       return false;
     }
     for (const format::RegisterRow& d : p_.dims(tensor)) {
-      if (!IsInt(d.number)) return false;
+      if (number < p_.row.input_count ? !IsEarly(d.number) : !IsInt(d.number)) return false;
     }
     if (number < p_.row.spec_count) {
       const bool is_input = number < p_.row.input_count;
@@ -154,7 +173,7 @@ class ProgramVerifier {
       case Place::kWeight:
         return tensor.index < t_.weights.size() && t_.weights[tensor.index].dtype == tensor.dtype;
       case Place::kArena:
-        return IsInt(tensor.index);
+        return IsEarly(tensor.index);
     }
     return false;
   }
@@ -171,6 +190,10 @@ class ProgramVerifier {
       for (const format::RegisterRow& r : p_.operands(i)) {
         if (r.number >= p_.tensors.size()) return Damaged("instruction", k);
       }
+      if (static_cast<Opcode>(i.opcode) == Opcode::kBuiltin && !SetsInts(i)) return Damaged("instruction", k);
+      for (const format::RegisterRow& r : p_.operands(i)) {
+        if (!DimsAreKnown(p_.tensors[r.number])) return Damaged("instruction", k);
+      }
       if (!InstructionIsSound(i, k)) return Damaged("instruction", k);
     }
     if (p_.code.size() == 0) return Damaged("the code: instruction", 0);
@@ -178,11 +201,12 @@ class ProgramVerifier {
   }
 
   um_status AllocateFlags() {
-    const size_t flags = p_.tensors.size() + p_.outputs.size();
+    const size_t flags = p_.tensors.size() + p_.outputs.size() + p_.formulas.size();
     size_t regions = 0, writes = 0;  // at most: each is bounded by rows of the file
     for (const format::InstructionRow& i : p_.code) {
       if (static_cast<Opcode>(i.opcode) == Opcode::kJumpUnless) ++regions;
       writes += i.tensor_count;
+      if (static_cast<Opcode>(i.opcode) == Opcode::kBuiltin) writes += i.expected;
     }
     if (!defined_.AllocateZeroed(flags)) return OutOfMemory(error_, flags);
     if (regions == 0) return UM_OK;
@@ -200,8 +224,9 @@ class ProgramVerifier {
     const bool ends = opcode == Opcode::kReturn || opcode == Opcode::kRaise;
     if (ends ? number + 1 != end : number + 1 == p_.code.size()) return false;
     const bool jumps = opcode == Opcode::kJump || opcode == Opcode::kJumpUnless;
-    if (opcode != Opcode::kCall && ((i.kernel != 0 && !jumps) || i.extent != 0 || i.int_count != 0)) return false;
-    if (opcode != Opcode::kGuard && i.expected != 0) return false;
+    const bool calls = opcode == Opcode::kCall || opcode == Opcode::kBuiltin;
+    if (!calls && ((i.kernel != 0 && !jumps) || i.extent != 0 || i.int_count != 0)) return false;
+    if (opcode != Opcode::kGuard && opcode != Opcode::kBuiltin && i.expected != 0) return false;
     const bool speaks = opcode == Opcode::kGuard || opcode == Opcode::kRaise;
     if (speaks ? i.message >= p_.messages.size() : i.message != 0) return false;
     switch (opcode) {
@@ -219,6 +244,8 @@ class ProgramVerifier {
         return i.tensor_count == 0 && JumpIsSound(i.kernel, number);
       case Opcode::kJumpUnless:
         return GuardIsSound(i) && BranchIsSound(i.kernel, number);
+      case Opcode::kBuiltin:
+        return BuiltinIsSound(i);
     }
     return false;
   }
@@ -297,11 +324,11 @@ class ProgramVerifier {
   }
 
   bool CallIsSound(const format::InstructionRow& i) {
-    if (i.kernel >= t_.kernels.size() || !IsInt(i.extent)) return false;
+    if (i.kernel >= t_.kernels.size() || !IsKnown(i.extent)) return false;
     const format::KernelRow& kernel = t_.kernels[i.kernel];
     if (i.tensor_count != kernel.buffer_count || i.int_count != kernel.int_count) return false;
     for (const format::RegisterRow& r : p_.ints(i)) {
-      if (!IsInt(r.number)) return false;
+      if (!IsKnown(r.number)) return false;
     }
     const Span<const format::RegisterRow> operands = p_.operands(i);
     const Span<const format::BufferRow> buffers = t_.buffers.part(kernel.first_buffer, kernel.buffer_count);
@@ -314,6 +341,52 @@ class ProgramVerifier {
     }
     for (size_t k = 0; k < operands.size(); ++k) {
       if (static_cast<Role>(buffers[k].role) == Role::kOut) Define(operands[k].number);
+    }
+    return true;
+  }
+
+  // The int registers that a builtin's numbers set: the next ones, each of what is known by then.
+  bool SetsInts(const format::InstructionRow& i) {
+    if (i.kernel >= t_.builtins.size()) return false;
+    for (const format::RegisterRow& r : p_.ints(i)) {
+      if (!IsKnown(r.number)) return false;
+    }
+    const format::BuiltinInfo& builtin = format::kBuiltinTable[FindBuiltin(t_.text(t_.builtins[i.kernel].name))];
+    if ((builtin.gives > 0) != (i.expected > 0)) return false;
+    if (i.expected > 0 ? i.extent != next_ : i.extent != 0) return false;
+    next_ += i.expected;
+    if (next_ > static_cast<int64_t>(p_.formulas.size())) return false;
+    for (uint32_t r = i.extent; r < i.extent + i.expected; ++r) {
+      const format::FormulaRow& f = p_.formulas[r];
+      switch (static_cast<FormulaOp>(f.op)) {
+        case FormulaOp::kConst:
+        case FormulaOp::kDim:
+          break;
+        case FormulaOp::kGiven:
+          if (f.a >= builtin.gives) return false;
+          break;
+        default:
+          if (!IsKnown(static_cast<uint32_t>(f.a)) || !IsKnown(static_cast<uint32_t>(f.b))) return false;
+      }
+      SetFlag(IntFlag(r));
+    }
+    return true;
+  }
+
+  bool BuiltinIsSound(const format::InstructionRow& i) {
+    const format::BuiltinInfo& builtin = format::kBuiltinTable[FindBuiltin(t_.text(t_.builtins[i.kernel].name))];
+    if (i.tensor_count != builtin.buffer_count || i.int_count != builtin.int_count) return false;
+    const Span<const format::RegisterRow> operands = p_.operands(i);
+    const uint32_t any = p_.tensors[operands[0].number].dtype;
+    for (uint32_t k = 0; k < builtin.buffer_count; ++k) {
+      const format::TensorRow& tensor = p_.tensors[operands[k].number];
+      const uint32_t dtype = builtin.buffers[k].dtype;
+      if (tensor.dtype != (dtype != 0 ? dtype : any) || IsPanels(tensor)) return false;
+      const bool reads = static_cast<Role>(builtin.buffers[k].role) == Role::kIn;
+      if (reads ? !IsDefined(operands[k].number) : !IsWritable(tensor)) return false;
+    }
+    for (uint32_t k = 0; k < builtin.buffer_count; ++k) {
+      if (static_cast<Role>(builtin.buffers[k].role) == Role::kOut) Define(operands[k].number);
     }
     return true;
   }
@@ -339,6 +412,7 @@ class ProgramVerifier {
   bool OutputsAreDefined() const {
     for (size_t k = 0; k < p_.outputs.size(); ++k) {
       if (defined_.data()[p_.tensors.size() + k] == 0) return false;
+      if (!DimsAreKnown(p_.tensors[p_.inputs.size() + k])) return false;
     }
     return true;
   }
@@ -371,7 +445,9 @@ class ProgramVerifier {
   void Define(uint32_t number) {
     const format::TensorRow& tensor = p_.tensors[number];
     const bool is_output = tensor.place == static_cast<uint32_t>(Place::kOutput);
-    const size_t flag = is_output ? p_.tensors.size() + tensor.index : number;
+    SetFlag(is_output ? p_.tensors.size() + tensor.index : number);
+  }
+  void SetFlag(size_t flag) {
     if (defined_.data()[flag] == 0 && log_ != nullptr) log_[log_size_++] = static_cast<uint32_t>(flag);
     defined_.data()[flag] = 1;
   }
@@ -379,7 +455,9 @@ class ProgramVerifier {
   const Program& p_;
   const Tables& t_;
   um_error* error_;
-  Block defined_;  // a flag for each tensor register, then for each output
+  int64_t early_;
+  int64_t next_;   // the int register that the next builtin that sets any starts with
+  Block defined_;  // a flag for each tensor register, then for each output, then for each int register
   Block seen_, region_memory_, log_memory_;
   Region* regions_ = nullptr;  // the blocks around the instruction, the innermost last
   size_t region_count_ = 0;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "vm/misfit.h"
 #include "vm/pack.h"
 #include "vm/session.h"
 
@@ -90,7 +91,7 @@ void um_session::Describe(um_tensor* outputs) const {
     output.dtype = static_cast<um_dtype>(program.outputs[k].dtype);
     output.rank = static_cast<int32_t>(program.outputs[k].dim_count);
     output.shape = current_->output_shape(k);
-    output.bytes = current_->output_bytes(k);
+    output.bytes = current_->output_used(k);
   }
 }
 
@@ -101,7 +102,7 @@ um_status um_session::PlaceOutputs(const um_tensor* outputs, um_error* error) {
   for (size_t k = 0; k < program.outputs.size(); ++k) {
     const um_tensor& output = outputs[k];
     plan.outputs()[k] = output.data;
-    if (output.data == nullptr) {
+    if (IsGiven(outputs, k)) {
       giving = true;
     } else if (output.bytes < plan.output_bytes(k)) {
       return Fail(error, UM_OUTPUT_TOO_SMALL, "output %zu needs %zu bytes; there is room for %zu", k,
@@ -117,7 +118,7 @@ um_status um_session::PlaceOutputs(const um_tensor* outputs, um_error* error) {
   return UM_OK;
 }
 
-// Memory of the session for outputs that came without.
+// Memory of the session for outputs that came without, or with less than they may take where a call finds how much.
 um_status um_session::GiveOutputs(const um_tensor* outputs, um_error* error) {
   Plan& plan = *current_;
   const size_t count = plan.program().outputs.size();
@@ -131,7 +132,7 @@ um_status um_session::GiveOutputs(const um_tensor* outputs, um_error* error) {
   size_t total = 0;
   for (size_t k = 0; k < count; ++k) {
     size_t rounded = 0;
-    if (outputs[k].data != nullptr) continue;
+    if (!IsGiven(outputs, k)) continue;
     if (!um::RoundUp(plan.output_bytes(k), um::kBlockAlignment, &rounded) || !um::Add(total, rounded, &total)) {
       return um::OutOfMemory(error, SIZE_MAX);
     }
@@ -141,7 +142,7 @@ um_status um_session::GiveOutputs(const um_tensor* outputs, um_error* error) {
   }
   uint8_t* at = given_.data();
   for (size_t k = 0; k < count; ++k) {
-    if (outputs[k].data != nullptr) continue;
+    if (!IsGiven(outputs, k)) continue;
     plan.outputs()[k] = at;
     at += (plan.output_bytes(k) + um::kBlockAlignment - 1) / um::kBlockAlignment * um::kBlockAlignment;
   }
@@ -186,10 +187,45 @@ um_status um_session::Execute(um_tensor* outputs, size_t count, um_error* error)
     return placed;
   }
   UM_TRY(Run(error));
+  if (plan.finds_outputs()) {
+    const um_status fitted = FitFound(outputs, error);
+    if (fitted != UM_OK) {
+      Describe(outputs);
+      return fitted;
+    }
+  }
   if (effects) Update();
   Describe(outputs);
-  for (size_t k = 0; k < count; ++k) outputs[k].data = plan.outputs()[k];
+  for (size_t k = 0; k < count; ++k) {
+    if (outputs[k].data == nullptr || !plan.is_found(k)) outputs[k].data = plan.outputs()[k];
+  }
   return UM_OK;
+}
+
+// Outputs whose sizes the call has found, in the caller's memory where that did not hold all that they might have taken.
+um_status um_session::FitFound(const um_tensor* outputs, um_error* error) const {
+  const Plan& plan = *current_;
+  const size_t count = plan.program().returned();
+  for (size_t k = 0; k < count; ++k) {
+    if (outputs[k].data != nullptr && outputs[k].bytes < plan.output_used(k)) {
+      return Fail(error, UM_OUTPUT_TOO_SMALL, "output %zu needs %zu bytes; there is room for %zu", k,
+                  plan.output_used(k), outputs[k].bytes);
+    }
+  }
+  for (size_t k = 0; k < count; ++k) {
+    if (outputs[k].data != nullptr && outputs[k].data != plan.outputs()[k] && plan.output_used(k) > 0) {
+      memcpy(outputs[k].data, plan.outputs()[k], plan.output_used(k));
+    }
+  }
+  return UM_OK;
+}
+
+um_status um_session::Give(const Step& step, um_error* error) {
+  int64_t numbers[4];
+  step.gives(step.buffers, step.ints, numbers);
+  const um::Misfit misfit = current_->Give(step, numbers);
+  if (misfit.kind == um::Misfit::kNone) return UM_OK;
+  return um::RefuseInputs(current_->program(), misfit, nullptr, 0, error);
 }
 
 um_status um_session::Run(um_error* error) {
@@ -200,6 +236,13 @@ um_status um_session::Run(um_error* error) {
     switch (step.opcode) {
       case Opcode::kCall:
         if (step.extent > 0) step.function(step.buffers, step.ints, 0, step.extent);
+        break;
+      case Opcode::kBuiltin:
+        if (step.gives != nullptr) {
+          UM_TRY(Give(step, error));
+        } else if (step.extent > 0) {
+          step.function(step.buffers, step.ints, 0, step.extent);
+        }
         break;
       case Opcode::kCopy:
         if (step.bytes > 0) memmove(step.buffers[0], step.buffers[1], step.bytes);

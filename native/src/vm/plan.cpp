@@ -40,6 +40,7 @@ bool Plan::Allocate() {
   if (!counting.fits() || !memory_.AllocateZeroed(counting.used())) return false;
   Carver carving(memory_.data());
   Carve(&carving);
+  if (early_ < program_.formulas.size()) ListLate();
   return true;
 }
 
@@ -52,6 +53,7 @@ void Plan::Carve(Carver* carver) {
   outputs_ = carver->Take<void*>(outputs);
   output_shapes_ = carver->Take<int64_t*>(outputs);
   output_bytes_ = carver->Take<size_t>(outputs);
+  output_used_ = carver->Take<size_t>(outputs);
   steps_ = carver->Take<Step>(program_.code.size());
   for (size_t k = 0; k < inputs; ++k) {
     int64_t* shape = carver->Take<int64_t>(program_.inputs[k].dim_count);
@@ -61,6 +63,13 @@ void Plan::Carve(Carver* carver) {
     int64_t* shape = carver->Take<int64_t>(program_.outputs[k].dim_count);
     if (!carver->counts()) output_shapes_[k] = shape;
   }
+  early_ = static_cast<uint32_t>(program_.early());
+  if (early_ < program_.formulas.size()) {
+    run_of_ = carver->Take<uint32_t>(program_.formulas.size() - early_);
+    late_starts_ = carver->Take<uint32_t>(program_.formulas.size() - early_ + 2);  // a run has at least one register
+    late_ = carver->Take<uint32_t>(program_.tensors.size() + program_.code.size());
+  }
+  runs_ = 0;
   size_t from_inputs = 0, from_outputs = 0;
   for (size_t k = 0; k < program_.code.size(); ++k) {
     const format::InstructionRow& i = program_.code[k];
@@ -76,11 +85,68 @@ void Plan::Carve(Carver* carver) {
     steps_[k].expected = i.expected;
     steps_[k].message = i.message;
     steps_[k].target = i.kernel;
+    if (steps_[k].opcode == Opcode::kBuiltin) CarveBuiltin(i, &steps_[k]);
     steps_[k].buffers = buffers;
     steps_[k].ints = ints;
   }
   input_patches_ = carver->Take<Patch>(from_inputs);
   output_patches_ = carver->Take<Patch>(from_outputs);
+}
+
+void Plan::CarveBuiltin(const format::InstructionRow& i, Step* step) {
+  const Tables& t = program_.tables;
+  const uint32_t number = FindBuiltin(t.text(t.builtins[i.kernel].name));
+  const format::Builtin builtin = static_cast<format::Builtin>(number);
+  step->builtin = &format::kBuiltinTable[number];
+  step->gives = GivingBuiltin(builtin);
+  step->function = RowBuiltin(builtin, program_.tensors[program_.operands(i)[0].number].dtype);
+  if (i.expected == 0) return;
+  step->run = runs_++;
+  for (uint32_t r = i.extent; r < i.extent + i.expected; ++r) run_of_[r - early_] = step->run;
+}
+
+// The last int register among a tensor's dims; 0 without any.
+uint32_t Plan::LateRegister(const format::TensorRow& tensor) const {
+  uint32_t last = 0;
+  for (const format::RegisterRow& d : program_.dims(tensor)) last = d.number > last ? d.number : last;
+  return last;
+}
+
+// The last int register that what is worked out for a step depends on; 0 without any.
+uint32_t Plan::LateRegister(const format::InstructionRow& i) const {
+  uint32_t last = 0;
+  if (static_cast<Opcode>(i.opcode) == Opcode::kCopy) {
+    for (const format::RegisterRow& t : program_.operands(i)) {
+      const uint32_t of = LateRegister(program_.tensors[t.number]);
+      last = of > last ? of : last;
+    }
+  } else if (static_cast<Opcode>(i.opcode) == Opcode::kCall) {
+    last = i.extent;
+  }
+  for (const format::RegisterRow& r : program_.ints(i)) last = r.number > last ? r.number : last;
+  return last;
+}
+
+// Sorts what depends on late registers by the run that it waits for: counts, starts, entries.
+void Plan::ListLate() {
+  const uint32_t tensors = static_cast<uint32_t>(program_.tensors.size());
+  const uint32_t all = tensors + static_cast<uint32_t>(program_.code.size());
+  for (int counting = 1; counting >= 0; --counting) {
+    for (uint32_t k = 0; k < all; ++k) {
+      const uint32_t last = k < tensors ? LateRegister(program_.tensors[k]) : LateRegister(program_.code[k - tensors]);
+      if (last < early_) continue;
+      const uint32_t run = run_of_[last - early_];
+      if (counting != 0) {
+        ++late_starts_[run + 2];  // zeroed memory
+      } else {
+        late_[late_starts_[run + 1]++] = k;
+      }
+    }
+    if (counting != 0) {
+      for (uint32_t run = 0; run < runs_; ++run) late_starts_[run + 2] += late_starts_[run + 1];
+    }
+  }
+  for (uint32_t k = 0; k < program_.outputs.size(); ++k) finds_outputs_ = finds_outputs_ || is_found(k);
 }
 
 bool Plan::IsSizedFor(const um_tensor* inputs, size_t count) const {

@@ -2,6 +2,7 @@
 // kept until other sizes come.
 #pragma once
 
+#include "builtin/builtin.h"
 #include "code/code.h"
 #include "platform/memory.h"
 #include "program/tables.h"
@@ -29,6 +30,9 @@ struct Step {
   int64_t extent;
   size_t bytes;     // copied by a copy
   uint32_t target;  // where a jump goes
+  const format::BuiltinInfo* builtin;
+  GivingFunction gives;  // of a builtin that finds numbers; else null, and `function` is called
+  uint32_t run;          // of such a builtin: which run of int registers it sets
 };
 
 // A buffer pointer that the caller's input or output number `index` fills in at each call.
@@ -53,6 +57,10 @@ class Plan {
   bool IsSizedFor(const um_tensor* inputs, size_t count) const;
   // Works everything out for these inputs, but for addresses. CheckInputs has passed. kNone: the program takes them.
   Misfit SetSizes(const um_tensor* inputs, size_t count);
+  // Sets the int registers of a builtin that has run, and works out what depends on them.
+  Misfit Give(const Step& step, const int64_t* numbers);
+  // Dims that a call will find are unknown again.
+  void ForgetGiven();
   // Fills in the addresses of weights and arena.
   void Resolve(const um_model& model, uint8_t* arena);
 
@@ -64,7 +72,11 @@ class Plan {
   bool resolved() const { return resolved_; }
 
   size_t input_bytes(size_t k) const { return input_bytes_[k]; }
+  // What output number k may take, and does take: they differ where a call finds its dims, which until then are -1.
   size_t output_bytes(size_t k) const { return output_bytes_[k]; }
+  size_t output_used(size_t k) const { return output_used_[k]; }
+  bool is_found(size_t k) const { return IsLate(program_.tensors[program_.inputs.size() + k]); }
+  bool finds_outputs() const { return finds_outputs_; }
   const int64_t* output_shape(size_t k) const { return output_shapes_[k]; }
   // Where the call's inputs and outputs are; to be set before a run.
   const void** inputs() const { return inputs_; }
@@ -77,10 +89,20 @@ class Plan {
   class Carver;
   void Carve(Carver* carver);
   Misfit Evaluate();
-  bool EvaluateOne(const format::FormulaRow& formula, int64_t* result) const;
+  Misfit EvaluateRun(uint32_t first, uint32_t end, const int64_t* numbers);
+  bool EvaluateOne(const format::FormulaRow& formula, const int64_t* numbers, int64_t* result) const;
   Misfit CheckTensors();
   bool TensorFits(uint32_t number);
+  bool PlaceFits(uint32_t number);
   bool StepFits(uint32_t number);
+  bool CopyFits(const format::InstructionRow& i, Step* step) const;
+  bool BuiltinFits(const format::InstructionRow& i, Step* step) const;
+  bool Overlap(const format::TensorRow& a, const format::TensorRow& b) const;
+  void CarveBuiltin(const format::InstructionRow& i, Step* step);
+  void ListLate();
+  uint32_t LateRegister(const format::TensorRow& tensor) const;
+  uint32_t LateRegister(const format::InstructionRow& i) const;
+  bool IsLate(const format::TensorRow& tensor) const { return LateRegister(tensor) >= early_; }
   bool ElementBytes(const format::TensorRow& tensor, size_t* bytes) const;
 
   const Program program_;
@@ -95,6 +117,15 @@ class Plan {
   void** outputs_ = nullptr;
   int64_t** output_shapes_ = nullptr;
   size_t* output_bytes_ = nullptr;
+  size_t* output_used_ = nullptr;
+  // Int registers from early_ on are set by builtins, run by run. What depends on them, by run: run k has the entries
+  // [late_starts_[k], late_starts_[k + 1]) of late_, each a tensor register or, from tensors.size() on, a step.
+  uint32_t early_ = 0;
+  uint32_t runs_ = 0;
+  uint32_t* run_of_ = nullptr;  // by int register, less early_
+  uint32_t* late_starts_ = nullptr;
+  uint32_t* late_ = nullptr;
+  bool finds_outputs_ = false;
   Step* steps_ = nullptr;
   Patch* input_patches_ = nullptr;
   size_t input_patch_count_ = 0;

@@ -68,6 +68,7 @@ um_status um_session::Prepare(size_t method, const um_tensor* inputs, size_t cou
   } else {
     UM_TRY(Choose(method, inputs, count, error));
   }
+  current_->ForgetGiven();
   um_status status = Bind(inputs, error);
   if (status == UM_OK && HasEffects()) status = KeepDestinations(inputs, error);
   if (status != UM_OK) current_ = nullptr;

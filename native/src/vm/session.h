@@ -53,6 +53,12 @@ struct um_session {
   um_status GiveOutputs(const um_tensor* outputs, um_error* error);
   um_status CheckOverlap(um_error* error) const;
   um_status Run(um_error* error);
+  um_status Give(const um::Step& step, um_error* error);
+  um_status FitFound(const um_tensor* outputs, um_error* error) const;
+  // Is an output written into memory of the session, for want of the caller's?
+  bool IsGiven(const um_tensor* outputs, size_t k) const {
+    return outputs[k].data == nullptr || (current_->is_found(k) && outputs[k].bytes < current_->output_bytes(k));
+  }
 
   // What calls keep and change (state.cpp).
   um_status AllocateState(um_error* error);

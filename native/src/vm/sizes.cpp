@@ -61,13 +61,17 @@ Misfit Plan::SetSizes(const um_tensor* inputs, size_t count) {
   return misfit;
 }
 
-bool Plan::EvaluateOne(const format::FormulaRow& f, int64_t* result) const {
+bool Plan::EvaluateOne(const format::FormulaRow& f, const int64_t* numbers, int64_t* result) const {
   if (static_cast<FormulaOp>(f.op) == FormulaOp::kConst) {
     *result = f.a;
     return true;
   }
   if (static_cast<FormulaOp>(f.op) == FormulaOp::kDim) {
     *result = input_shapes_[f.a][f.b];
+    return true;
+  }
+  if (static_cast<FormulaOp>(f.op) == FormulaOp::kGiven) {
+    *result = numbers[f.a];
     return true;
   }
   const int64_t a = ints_[f.a], b = ints_[f.b];
@@ -94,14 +98,20 @@ bool Plan::EvaluateOne(const format::FormulaRow& f, int64_t* result) const {
   }
 }
 
-Misfit Plan::Evaluate() {
-  for (uint32_t k = 0; k < program_.formulas.size(); ++k) {
+Misfit Plan::EvaluateRun(uint32_t first, uint32_t end, const int64_t* numbers) {
+  for (uint32_t k = first; k < end; ++k) {
     const format::FormulaRow& f = program_.formulas[k];
-    if (EvaluateOne(f, &ints_[k])) continue;
+    if (EvaluateOne(f, numbers, &ints_[k])) continue;
     const FormulaOp op = static_cast<FormulaOp>(f.op);
     const bool divides = op == FormulaOp::kFloordiv || op == FormulaOp::kMod;
     return {divides && ints_[f.b] == 0 ? Misfit::kDivision : Misfit::kOverflow, k};
   }
+  return {};
+}
+
+Misfit Plan::Evaluate() {
+  const Misfit misfit = EvaluateRun(0, early_, nullptr);
+  if (misfit.kind != Misfit::kNone) return misfit;
   for (uint32_t k = 0; k < program_.inputs.size(); ++k) {  // one symbol, one size
     const Span<const format::RegisterRow> dims = program_.dims(program_.tensors[k]);
     for (uint32_t axis = 0; axis < dims.size(); ++axis) {
@@ -123,13 +133,42 @@ Misfit Plan::CheckTensors() {
   }
   for (uint32_t k = 0; k < program_.tensors.size(); ++k) {
     size_t bytes = 0;
+    if (IsLate(program_.tensors[k])) {
+      if (!PlaceFits(k)) return {Misfit::kPlan, k};
+      continue;
+    }
     if (!ElementBytes(program_.tensors[k], &bytes)) return {Misfit::kOverflow, program_.tensors[k].bytes};
     if (!TensorFits(k)) return {Misfit::kPlan, k};
   }
   for (uint32_t k = 0; k < program_.code.size(); ++k) {
-    if (!StepFits(k)) return {Misfit::kPlan, k};
+    if (LateRegister(program_.code[k]) < early_ && !StepFits(k)) return {Misfit::kPlan, k};
+  }
+  ForgetGiven();
+  return {};
+}
+
+// -- what a call finds ----------------------------------------------------------------------------------------
+Misfit Plan::Give(const Step& step, const int64_t* numbers) {
+  const format::InstructionRow& i = program_.code[static_cast<size_t>(&step - steps_)];
+  const Misfit misfit = EvaluateRun(i.extent, i.extent + i.expected, numbers);
+  if (misfit.kind != Misfit::kNone) return misfit;
+  const uint32_t tensors = static_cast<uint32_t>(program_.tensors.size());
+  for (uint32_t at = late_starts_[step.run]; at < late_starts_[step.run + 1]; ++at) {
+    const uint32_t k = late_[at];
+    if (k < tensors ? !TensorFits(k) : !StepFits(k - tensors)) return {Misfit::kPlan, k < tensors ? k : k - tensors};
   }
   return {};
+}
+
+void Plan::ForgetGiven() {
+  for (uint32_t k = 0; finds_outputs_ && k < program_.outputs.size(); ++k) {
+    if (!is_found(k)) continue;
+    const Span<const format::RegisterRow> dims = program_.dims(program_.tensors[program_.inputs.size() + k]);
+    for (size_t axis = 0; axis < dims.size(); ++axis) {
+      output_shapes_[k][axis] = dims[axis].number < early_ ? ints_[dims[axis].number] : -1;
+    }
+    output_used_[k] = output_bytes_[k];
+  }
 }
 
 // Bytes of a tensor's elements; false where a dim is negative or the product too large.
@@ -146,22 +185,31 @@ bool Plan::ElementBytes(const format::TensorRow& tensor, size_t* bytes) const {
   return empty || (fits && total <= SIZE_MAX / 2);
 }
 
+// A tensor whose dims are known: its elements fit into its bytes, and those into the memory that it is in.
 bool Plan::TensorFits(uint32_t number) {
   const format::TensorRow& tensor = program_.tensors[number];
   size_t elements = 0;
   if (!ElementBytes(tensor, &elements) || ints_[tensor.bytes] < 0) return false;
+  if (static_cast<uint64_t>(ints_[tensor.bytes]) < elements) return false;
+  if (number < program_.inputs.size()) input_bytes_[number] = elements;
+  if (number >= program_.inputs.size() && number < program_.row.spec_count) {
+    output_used_[tensor.index] = elements;
+    const Span<const format::RegisterRow> dims = program_.dims(tensor);
+    for (size_t axis = 0; axis < dims.size(); ++axis) output_shapes_[tensor.index][axis] = ints_[dims[axis].number];
+    if (!IsLate(tensor)) output_bytes_[tensor.index] = elements;
+  }
+  return PlaceFits(number);
+}
+
+bool Plan::PlaceFits(uint32_t number) {
+  const format::TensorRow& tensor = program_.tensors[number];
+  if (ints_[tensor.bytes] < 0 || static_cast<uint64_t>(ints_[tensor.bytes]) > SIZE_MAX / 2) return false;
   const uint64_t bytes = static_cast<uint64_t>(ints_[tensor.bytes]);
-  if (bytes < elements) return false;
   switch (static_cast<Place>(tensor.place)) {
     case Place::kInput:
-      if (number == tensor.index) input_bytes_[number] = elements;
       return bytes <= input_bytes_[tensor.index];
     case Place::kOutput:
-      if (number == program_.inputs.size() + tensor.index) {
-        output_bytes_[tensor.index] = elements;
-        const Span<const format::RegisterRow> dims = program_.dims(tensor);
-        for (size_t axis = 0; axis < dims.size(); ++axis) output_shapes_[tensor.index][axis] = ints_[dims[axis].number];
-      }
+      if (number < program_.row.spec_count && IsLate(tensor)) output_bytes_[tensor.index] = static_cast<size_t>(bytes);
       return bytes <= output_bytes_[tensor.index];
     case Place::kWeight:
       return bytes <= program_.tables.weights[tensor.index].bytes;
@@ -184,17 +232,59 @@ bool Plan::StepFits(uint32_t number) {
     for (size_t n = 0; n < ints.size(); ++n) step.ints[n] = ints_[ints[n].number];
     return step.extent >= 0;
   }
-  if (step.opcode == Opcode::kCopy) {
-    const Span<const format::RegisterRow> operands = program_.operands(i);
-    size_t target = 0, source = 0;
-    if (!ElementBytes(program_.tensors[operands[0].number], &target) ||
-        !ElementBytes(program_.tensors[operands[1].number], &source)) {
-      return false;
-    }
-    step.bytes = target;
-    return target == source;
-  }
+  if (step.opcode == Opcode::kCopy) return CopyFits(i, &step);
+  if (step.opcode == Opcode::kBuiltin) return BuiltinFits(i, &step);
   return true;
+}
+
+bool Plan::CopyFits(const format::InstructionRow& i, Step* step) const {
+  const Span<const format::RegisterRow> operands = program_.operands(i);
+  size_t target = 0, source = 0;
+  if (!ElementBytes(program_.tensors[operands[0].number], &target) ||
+      !ElementBytes(program_.tensors[operands[1].number], &source)) {
+    return false;
+  }
+  step->bytes = target;
+  return target == source;
+}
+
+// A builtin trusts its ints and buffers: here is where they are checked.
+bool Plan::BuiltinFits(const format::InstructionRow& i, Step* step) const {
+  const format::BuiltinInfo& builtin = *step->builtin;
+  const Span<const format::RegisterRow> ints = program_.ints(i), operands = program_.operands(i);
+  for (uint32_t n = 0; n < builtin.int_count; ++n) step->ints[n] = ints_[ints[n].number];
+  for (uint32_t n = 0; n < builtin.int_count; ++n) {
+    const format::BuiltinInt& rule = builtin.ints[n];
+    const int64_t value = step->ints[n];
+    if (value < rule.least || value > rule.most || (rule.within >= 0 && value > step->ints[rule.within])) return false;
+  }
+  bool writes = false;
+  for (uint32_t k = 0; k < builtin.buffer_count; ++k) {
+    const format::TensorRow& tensor = program_.tensors[operands[k].number];
+    bool empty = false, fits = true;
+    uint64_t bytes = uint64_t{DtypeSize(tensor.dtype)} * builtin.buffers[k].times;
+    for (uint32_t n = 0; n < builtin.int_count; ++n) {
+      if ((builtin.buffers[k].sizes >> n & 1) == 0) continue;
+      empty = empty || step->ints[n] == 0;
+      fits = fits && Multiply(bytes, static_cast<uint64_t>(step->ints[n]), &bytes);
+    }
+    writes = writes || (!empty && builtin.buffers[k].role == 1);
+    if (!empty && (!fits || bytes > static_cast<uint64_t>(ints_[tensor.bytes]))) return false;
+    for (uint32_t other = 0; other < k; ++other) {
+      const bool both_read = builtin.buffers[k].role == 0 && builtin.buffers[other].role == 0;
+      if (!both_read && Overlap(tensor, program_.tensors[operands[other].number])) return false;
+    }
+  }
+  step->extent = writes ? step->ints[0] : 0;
+  return true;
+}
+
+// Do two registers share memory? Inputs, weights, outputs and the arena never do with each other.
+bool Plan::Overlap(const format::TensorRow& a, const format::TensorRow& b) const {
+  if (a.place != b.place) return false;
+  if (static_cast<Place>(a.place) != Place::kArena) return a.index == b.index;
+  const int64_t x = ints_[a.index], y = ints_[b.index];
+  return x < y + ints_[b.bytes] && y < x + ints_[a.bytes];
 }
 
 }  // namespace um

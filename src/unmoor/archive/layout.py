@@ -16,8 +16,9 @@ from functools import cached_property
 
 MAGIC = b"\x8dUNM\r\n\x1a\n"  # a byte that is no ASCII, both line ends, and DOS's end of file: text transfers damage it
 VERSION = 1  # written by this code, and readable by readers of that version; but for
-VERSION_OF_STATE = 2  # files with states or updates
-READS = 2  # readers refuse a file whose `oldest_reader` is greater
+VERSION_OF_STATE = 2  # files with states or updates, and
+VERSION_OF_BUILTINS = 3  # files with builtins
+READS = 3  # readers refuse a file whose `oldest_reader` is greater
 
 SECTION_ALIGNMENT = 64
 WEIGHTS_ALIGNMENT = 4096  # of the weights section: pages can be mapped
@@ -241,11 +242,11 @@ INSTRUCTION = Row(
     "An instruction. Fields that its opcode does not use are 0.",
     (
         _u32("opcode", "what to do", "opcode"),
-        _u32("kernel", "call: the kernel; jump, jump_unless: the instruction to go on with"),
-        _u32("extent", "int register: iterations of its outermost loop"),
+        _u32("kernel", "call: the kernel; jump, jump_unless: the instruction to go on with; builtin: its row"),
+        _u32("extent", "call: int register of its outermost loop's iterations; builtin: the first register it sets"),
         *_span("tensor", "the tensor registers: a kernel's buffers in order", "registers"),
         *_span("int", "the int registers: a kernel's ints in order", "registers"),
-        _u32("expected", "guard: 0 or 1"),
+        _u32("expected", "guard: 0 or 1; builtin: how many int registers it sets"),
         _u32("message", "guard, raise: message of the program"),
         _u32("source", "where it comes from, in the program's source map"),
     ),
@@ -328,6 +329,11 @@ UPDATE = Row(
         _u32("input", "number of the input"),
     ),
 )
+BUILTIN = Row(
+    "BuiltinRow",
+    "A builtin of the runtime that the programs call. Names are distinct, and each is called.",
+    (_u32("name", "its name", "strings"),),
+)
 CODE_ENTRY = Row(
     "CodeEntryRow", "Where a kernel starts.", (Field("offset", "u64", "byte offset of its first instruction"),)
 )
@@ -360,6 +366,7 @@ SECTIONS = (
     Section("states", 26, "What sessions keep.", STATE, optional=True),
     Section("state_inputs", 27, "Inputs that sessions give.", STATE_INPUT, optional=True),
     Section("updates", 28, "Outputs that are written back.", UPDATE, optional=True),
+    Section("builtins", 29, "What the programs need of the runtime.", BUILTIN, optional=True),
     Section("weight_data", 25, "The constants' bytes, zeros between them.", aligned=WEIGHTS_ALIGNMENT),
 )
 BY_NAME = {s.name: s for s in SECTIONS}
@@ -367,7 +374,7 @@ BY_KIND = {s.kind: s for s in SECTIONS}
 
 # Rows are owned: those of the roots by the file, each other row by the one row whose run it is in. A walk over roots,
 # and in each row over its runs in the order of the fields, meets the rows of every table in order, and all of them.
-ROOTS = ("methods", "kernels", "weights", "states", "state_inputs", "updates")
+ROOTS = ("methods", "kernels", "weights", "states", "state_inputs", "updates", "builtins")
 STATEFUL = ("states", "state_inputs", "updates")
 RUNS = {s.name: tuple(f for f in s.row.fields if f.count) if s.row else () for s in SECTIONS}
 
@@ -378,3 +385,10 @@ WEIGHT_LAYOUTS = {"plain": 0, "panels": 1}
 CHECK_OPS = {"==": 0, "!=": 1, "<=": 2, "<": 3}
 
 assert len(BY_KIND) == len(SECTIONS)
+
+
+def version_of(section: str) -> int:
+    """The oldest version whose readers know a kind of section."""
+    if section == "builtins":
+        return VERSION_OF_BUILTINS
+    return VERSION_OF_STATE if section in STATEFUL else VERSION

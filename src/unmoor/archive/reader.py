@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from unmoor.archive.rules import check_program
 from unmoor.archive.tables import Record, Tables
 from unmoor.errors import ArchiveError, UnmoorError
 from unmoor.ir import target
+from unmoor.ir.builtin import BUILTINS
 from unmoor.ir.dim import Dim, const, sym
 from unmoor.ir.graph import Relation, Source
 from unmoor.ir.kernel import PANEL_ALIGN, PANEL_WIDTH, Kernel, Panels
@@ -76,11 +78,18 @@ class _Decoder:
         self._check_tiling("kernel_texts", [(k.text_offset, k.text_bytes) for k in t["kernels"]])
         states = tuple(State(t.string(s.name), s.weight) for s in t["states"])
         self.effects = effects_of(t, [s.name for s in states])
+        self.builtins = tuple(t.string(b.name) for b in t["builtins"])
+        self.called: set[int] = set()
+        if lacking := [name for name in self.builtins if name not in BUILTINS]:
+            raise ArchiveError(f"the file needs the builtin {lacking[0]}, which this Unmoor lacks: a newer one has it")
         methods = tuple(map(self._method, t["methods"]))
+        if len(self.called) < len(self.builtins):
+            raise ArchiveError("the file is damaged: it names a builtin that it does not call")
         for what, names in (
             ("methods", [m.name for m in methods]),
             ("kernels", [k.name for k in kernels]),
             ("states", [s.name for s in states]),
+            ("builtins", self.builtins),
         ):
             if len(set(names)) != len(names):
                 raise ArchiveError(f"the file is damaged: two {what} have the same name")
@@ -216,6 +225,12 @@ class _Decoder:
         tensors = tuple(r.number for r in self.tables.span(row, "tensor", "registers"))
         ints = tuple(r.number for r in self.tables.span(row, "int", "registers"))
         opcode = Opcode(row.opcode)
+        if opcode is Opcode.BUILTIN:
+            if row.kernel >= len(self.builtins):
+                raise ArchiveError(f"the file is damaged: it calls the builtin {row.kernel}, which it does not name")
+            self.called.add(row.kernel)
+            made = Instruction(opcode, 0, 0, tensors, ints, 0, row.message, row.source)
+            return replace(made, builtin=self.builtins[row.kernel], first=row.extent, count=row.expected)
         kernel, target = (0, row.kernel) if opcode in JUMPS else (row.kernel, 0)
         return Instruction(opcode, kernel, row.extent, tensors, ints, row.expected, row.message, row.source, target)
 

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 from unmoor.dtypes import bool_
 from unmoor.errors import ArchiveError
+from unmoor.ir.builtin import BUILTINS
 from unmoor.ir.kernel import Kernel
 from unmoor.ir.program import JUMPS, Formula, FormulaOp, Instruction, Opcode, Place, Program, TensorRegister, Weight
 
 MAX_RANK = 16
 ENDS = (Opcode.RETURN, Opcode.RAISE)
+CALLS = (Opcode.CALL, Opcode.BUILTIN)
 OPERANDS = {
     Opcode.COPY: 2,
     Opcode.GUARD: 1,
@@ -20,6 +22,9 @@ OPERANDS = {
     Opcode.JUMP: 0,
     Opcode.JUMP_UNLESS: 1,
 }
+
+
+Written = tuple[Place | None, int]  # memory; and int registers, as (None, number)
 
 
 @dataclass
@@ -31,8 +36,8 @@ class Region:
     """
 
     end: int
-    before: set[tuple[Place, int]]
-    first: set[tuple[Place, int]] | None = None
+    before: set[Written]
+    first: set[Written] | None = None
     jump: int | None = None
 
 
@@ -43,9 +48,9 @@ def check_program(program: Program, kernels: Sequence[Kernel], weights: Sequence
     for number, formula in enumerate(program.formulas):
         checker.formula(number, formula)
     for number, check in enumerate(program.checks):
-        checker.ints(f"check {number}", (check.left, check.right))
+        checker.early(f"check {number}", (check.left, check.right))
         checker.message(f"check {number}", check.message)
-    checker.ints("the program", (program.arena, program.flops, program.traffic))
+    checker.early("the program", (program.arena, program.flops, program.traffic))
     for number, tensor in enumerate(program.tensors):
         checker.tensor(number, tensor)
     for number, instruction in enumerate(program.code):
@@ -57,7 +62,8 @@ def check_program(program: Program, kernels: Sequence[Kernel], weights: Sequence
 class _Checker:
     def __init__(self, p: Program, kernels: Sequence[Kernel], weights: Sequence[Weight], where: str) -> None:
         self.program, self.kernels, self.weights, self.where = p, kernels, weights, where
-        self.written: set[tuple[Place, int]] = set()
+        self.written: set[Written] = set()
+        self.next = p.early  # the int register that the next builtin that sets any starts with
         self.regions: list[Region] = []
 
     def refuse(self, what: str) -> None:
@@ -67,6 +73,19 @@ class _Checker:
         for r in registers:
             if not 0 <= r < len(self.program.formulas):
                 self.refuse(f"{who} reads the int register {r}, which does not exist")
+
+    def early(self, who: str, registers: Sequence[int]) -> None:
+        """They are known before the code runs."""
+        for r in registers:
+            if not 0 <= r < self.program.early:
+                self.refuse(f"{who} reads the int register {r}, which is not known before the code runs")
+
+    def known(self, who: str, registers: Sequence[int]) -> None:
+        """They are known where the instruction stands."""
+        self.ints(who, registers)
+        for r in registers:
+            if r >= self.program.early and (None, r) not in self.written:
+                self.refuse(f"{who} reads the int register {r} before it is known")
 
     def message(self, who: str, number: int) -> None:
         if number >= len(self.program.messages):
@@ -83,12 +102,16 @@ class _Checker:
             place = (Place.INPUT, number) if is_input else (Place.OUTPUT, number - len(s.inputs))
             if (tensor.place, tensor.index) != place or tensor.dtype is not spec.type.dtype:
                 self.refuse(f"tensor register {number} is not {spec}")
+            if is_input or number >= len(specs) - len(s.changed):
+                self.early(f"tensor register {number}", tensor.dims)
             if len(tensor.dims) != spec.type.rank:
                 self.refuse(f"tensor register {number} has another rank than {spec}")
 
     def formula(self, number: int, f: Formula) -> None:
         if f.op is FormulaOp.CONST:
             sound = f.b == 0
+        elif f.op is FormulaOp.GIVEN:
+            sound = number >= self.program.early and f.a >= 0 and f.b == 0
         elif f.op is FormulaOp.DIM:
             inputs = self.program.signature.inputs
             sound = 0 <= f.a < len(inputs) and 0 <= f.b < inputs[f.a].type.rank
@@ -99,7 +122,8 @@ class _Checker:
 
     def tensor(self, number: int, t: TensorRegister) -> None:
         p = self.program
-        self.ints(f"tensor register {number}", (*t.dims, t.bytes))
+        self.ints(f"tensor register {number}", t.dims)
+        self.early(f"tensor register {number}", (t.bytes, *((t.index,) if t.place is Place.ARENA else ())))
         limits = {
             Place.INPUT: len(p.signature.inputs),
             Place.OUTPUT: len(p.signature.outputs),
@@ -118,13 +142,16 @@ class _Checker:
     def instruction(self, number: int, i: Instruction) -> None:
         """The operands exist and fit, what is read has been written, and unused fields are 0."""
         who = f"instruction {number} ({i.opcode.name})"
-        self.ints(who, (*i.ints, i.extent))
         for t in i.tensors:
             if t >= len(self.program.tensors):
                 self.refuse(f"{who} has the tensor register {t}, which does not exist")
         if i.source >= max(len(self.program.sources), 1):
             self.refuse(f"{who} has a source that does not exist")
         self.leave_regions(number)
+        self.known(who, (*i.ints, i.extent))
+        if i.opcode is Opcode.BUILTIN:
+            self.sets(who, i)
+        self.known(who, [d for t in i.tensors for d in self.program.tensors[t].dims])
         end = self.regions[-1].end if self.regions else len(self.program.code)
         if i.opcode in ENDS and (number != end - 1 or (i.opcode is Opcode.RETURN and self.regions)):
             self.refuse(f"{who}: return is the last instruction, and raise the last of a block")
@@ -132,7 +159,7 @@ class _Checker:
             self.refuse(f"{who}: return or raise is the last instruction")
         if i.target and i.opcode not in JUMPS:
             self.refuse(f"{who} has a target, which only a jump has")
-        if i.opcode is not Opcode.CALL and (len(i.tensors) != OPERANDS[i.opcode] or i.ints or i.kernel or i.extent):
+        if i.opcode not in CALLS and (len(i.tensors) != OPERANDS[i.opcode] or i.ints or i.kernel or i.extent):
             self.refuse(f"{who} has the wrong number of operands")
         if i.opcode is not Opcode.GUARD and i.expected:
             self.refuse(f"{who} expects something, which only a guard does")
@@ -159,6 +186,36 @@ class _Checker:
             else:
                 self.writes(who, t)
         self.written |= {self.memory(t) for t, b in zip(i.tensors, kernel.buffers, strict=True) if b.role == "out"}
+
+    def sets(self, who: str, i: Instruction) -> None:
+        """The int registers that a builtin's numbers set: the next ones, each of what is known by then."""
+        if i.first != (self.next if i.count else 0):
+            self.refuse(f"{who} sets the int registers from {i.first} on, which are not the next ones")
+        gives = len(BUILTINS[i.builtin].gives)
+        if bool(gives) != bool(i.count):
+            self.refuse(f"{who} sets {i.count} int registers by the {gives} numbers that it finds")
+        for r in range(i.first, i.first + i.count):
+            f = self.program.formulas[r]
+            if f.op is FormulaOp.GIVEN and f.a >= gives:
+                self.refuse(f"{who}: the int register {r} is a number that {i.builtin} does not give")
+            if f.op not in (FormulaOp.CONST, FormulaOp.DIM, FormulaOp.GIVEN):
+                self.known(f"the int register {r}", (f.a, f.b))
+            self.written.add((None, r))
+        self.next += i.count
+
+    def builtin(self, who: str, i: Instruction) -> None:
+        builtin = BUILTINS[i.builtin]
+        if len(i.tensors) != len(builtin.buffers) or len(i.ints) != len(builtin.ints):
+            self.refuse(f"{who} gives {i.builtin} the wrong number of operands")
+        tensors = [self.program.tensors[t] for t in i.tensors]
+        for t, tensor, buffer in zip(i.tensors, tensors, builtin.buffers, strict=True):
+            if tensor.dtype is not (buffer.dtype or tensors[0].dtype) or self.is_packed(tensor):
+                self.refuse(f"{who} gives the buffer {buffer.name} of {i.builtin} another dtype or layout")
+            if buffer.role == "in":
+                self.reads(who, t)
+            else:
+                self.writes(who, t)
+        self.written |= {self.memory(t) for t, b in zip(i.tensors, builtin.buffers, strict=True) if b.role == "out"}
 
     def copy(self, who: str, i: Instruction) -> None:
         target, source = i.tensors
@@ -215,9 +272,10 @@ class _Checker:
             for number in range(len(self.program.signature.outputs)):
                 if (Place.OUTPUT, number) not in self.written:
                     self.refuse(f"{who}: nothing has written output {number}")
+                self.known(who, self.program.tensors[len(self.program.signature.inputs) + number].dims)
 
     # -- memory -------------------------------------------------------------------------------
-    def memory(self, register: int) -> tuple[Place, int]:
+    def memory(self, register: int) -> Written:
         """What a register names: an output is one memory for all its registers; in the arena each has its own."""
         tensor = self.program.tensors[register]
         return (tensor.place, register if tensor.place is Place.ARENA else tensor.index)
@@ -243,4 +301,5 @@ RULES = {
     Opcode.RETURN: _Checker.ends,
     Opcode.JUMP: _Checker.jump,
     Opcode.JUMP_UNLESS: _Checker.jump_unless,
+    Opcode.BUILTIN: _Checker.builtin,
 }

@@ -14,7 +14,7 @@ from unmoor.errors import ArchiveError
 from unmoor.ir.graph import Relation, Source
 from unmoor.ir.kernel import PANEL_ALIGN, PANEL_WIDTH, Kernel
 from unmoor.ir.printer import print_kernel
-from unmoor.ir.program import JUMPS, Image, Instruction, Method, Program, TensorRegister, Weight
+from unmoor.ir.program import JUMPS, Image, Instruction, Method, Opcode, Program, TensorRegister, Weight
 from unmoor.ir.signature import Signature, TensorSpec
 from unmoor.ir.structure import print_structure
 
@@ -49,7 +49,7 @@ def chunks(image: Image, apart: Placing | None = None) -> Iterator[Bytes]:
         entries.append(_entry(part, offset))
         offset += 0 if part.pieces is None else part.bytes
     table = b"".join(entries)
-    version = layout.VERSION_OF_STATE if any(p.section.name in layout.STATEFUL for p in parts) else layout.VERSION
+    version = max(layout.version_of(p.section.name) for p in parts)
     head = layout.HEADER.struct.pack(layout.MAGIC, version, version, offset, len(parts), 0, bytes(layout.DIGEST_BYTES))[
         : -layout.DIGEST_BYTES
     ]
@@ -79,6 +79,7 @@ class _Encoder:
         self.strings: dict[str, int] = {}
         self.string_bytes = bytearray()
         self.texts = {"graphs": bytearray(), "kernel_texts": bytearray()}
+        self.builtins: dict[str, int] = {}
         self.string("")
 
     # -- pieces -------------------------------------------------------------------------------
@@ -136,6 +137,9 @@ class _Encoder:
 
     def _instruction(self, i: Instruction) -> tuple[int, ...]:
         spans = (*self.registers(i.tensors), *self.registers(i.ints))
+        if i.opcode is Opcode.BUILTIN:
+            number = self.builtins.setdefault(i.builtin, len(self.builtins))
+            return (i.opcode, number, i.first, *spans, i.count, 0, i.source)
         what = i.target if i.opcode in JUMPS else i.kernel
         return (i.opcode, what, i.extent, *spans, i.expected, i.message, i.source)
 
@@ -209,6 +213,7 @@ class _Encoder:
         pieces = None if apart else tuple(_weight_pieces(image.weights, offsets))
         self.span("states", ((self.string(s.name), s.weight) for s in image.states))
         self._effects(image)
+        self.span("builtins", ((self.string(name),) for name in self.builtins))
         single: dict[str, tuple[Bytes, ...]] = {"string_bytes": (bytes(self.string_bytes),)}
         single |= {name: (bytes(text),) for name, text in self.texts.items()}
         codes = sorted(image.code, key=lambda c: c.target.code)

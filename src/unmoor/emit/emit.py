@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from unmoor.dtypes import DType
+from unmoor.emit.builtins import BuiltinUse, builtin_use, is_builtin
 from unmoor.emit.flatten import Mark, Move, Step, flatten
 from unmoor.emit.memory import Lifetime, plan
 from unmoor.emit.registers import IntRegisters, symbol_places
@@ -47,6 +48,7 @@ class _Emission:
         self.kernels: dict[Kernel, int] = {}
         self.messages: dict[Message, int] = {}
         self.sources: dict[Source, int] = {}
+        self.builtins = {n: builtin_use(n) for n in self.steps if isinstance(n, Node) and is_builtin(n)}
         self.copies: list[tuple[int, Value]] = []  # (output, value): results that no kernel writes in place
 
     def root(self, value: Value) -> Value:
@@ -62,6 +64,9 @@ class _Emission:
             for value, size in zip(call.operands, call.sizes, strict=True):
                 if value is not None:
                     sizes[self.root(value)] = size
+        for step in self.steps:
+            if isinstance(step, Node) and is_builtin(step):
+                sizes.update((self.root(v), tensor_type(v).numel) for v in step.outputs)
         return sizes
 
     # -- tensor registers ---------------------------------------------------------------------
@@ -104,15 +109,12 @@ class _Emission:
                 if node.condition is not None and self.root(node.condition) in first:
                     last[self.root(node.condition)] = k
                 continue
-            call = self.calls.get(node)
-            for number, value in enumerate(call.operands if call else ()):
-                assert call is not None
-                key: object = (node, number) if value is None else self.root(value)
-                if value is not None and (key in self.register_of or key in self.constants):
+            for key, bytes in self._operands(node):
+                if key in self.register_of or key in self.constants:
                     continue
                 first.setdefault(key, k)
                 last[key] = k
-                size[key] = call.sizes[number] * call.kernel.buffers[number].dtype.size
+                size[key] = bytes
             for value in node.inputs:
                 if self.root(value) in first:
                     last[self.root(value)] = k
@@ -120,6 +122,22 @@ class _Emission:
         offsets, total = plan(lives)
         self.arena = self.ints.of(total)
         return {key: self.ints.of(offset) for key, offset in offsets.items()}
+
+    def _operands(self, node: Node) -> list[tuple[object, Dim]]:
+        """What a node's instruction takes, by what owns the memory (scratch has a place in the node), and its bytes."""
+        call, builtin = self.calls.get(node), self.builtins.get(node)
+        if call is not None:
+            return [
+                ((node, k) if v is None else self.root(v), size * buffer.dtype.size)
+                for k, (v, size, buffer) in enumerate(zip(call.operands, call.sizes, call.kernel.buffers, strict=True))
+            ]
+        if builtin is None:
+            return []
+        values = [
+            (self.root(v), self.storage.get(self.root(v), tensor_type(v).numel) * tensor_type(v).dtype.size)
+            for v in builtin.operands
+        ]
+        return [*values, *(((node, k), size * dtype.size) for k, (dtype, size) in enumerate(builtin.scratch))]
 
     def _operand(self, key: object, dtype: DType, shape: tuple[Dim, ...], size: Dim, offsets: dict[object, int]) -> int:
         """The tensor register of a kernel's operand, made on first use."""
@@ -156,6 +174,22 @@ class _Emission:
             tensors=tuple(registers),
             ints=tuple(self.ints.of(i) for i in call.ints),
             source=self._source(call.source),
+        )
+
+    def _builtin(self, node: Node, call: BuiltinUse, offsets: dict[object, int]) -> Instruction:
+        registers = []
+        for value in call.operands:
+            root, type_ = self.root(value), tensor_type(value)
+            size = self.storage.get(root, type_.numel)
+            registers.append(self._operand(root, type_.dtype, tensor_type(root).shape, size, offsets))
+        for number, (dtype, size) in enumerate(call.scratch):
+            registers.append(self._operand((node, number), dtype, (size,), size, offsets))
+        return Instruction(
+            Opcode.BUILTIN,
+            tensors=tuple(registers),
+            ints=tuple(self.ints.of(i) for i in call.ints),
+            source=self._source(node.source),
+            builtin=call.name,
         )
 
     def _read(self, value: Value) -> int:
@@ -217,6 +251,8 @@ class _Emission:
             return Instruction(Opcode.JUMP_UNLESS, tensors=(tested,), target=step.target, source=source)
         if step.op == "prim::raise":
             return self._raise(step)
+        if step in self.builtins:
+            return self._builtin(step, self.builtins[step], offsets)
         call = self.calls.get(step)
         return self._call(step, call, offsets) if call else self._guard(step)
 
@@ -239,6 +275,9 @@ class _Emission:
             flops = flops + call.flops
             for size, buffer in zip(call.sizes, call.kernel.buffers, strict=True):
                 traffic = traffic + size * buffer.dtype.size
+        for node in self.builtins:
+            for _, bytes in self._operands(node):
+                traffic = traffic + bytes
         flops_register, traffic_register = self.ints.of(flops), self.ints.of(traffic)
         program = Program(
             signature=self.signature,

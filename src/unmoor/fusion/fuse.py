@@ -1,7 +1,8 @@
-"""Builds the grouped graph: every tensor is made by a fusion group, and what is left are names and guards.
+"""Builds the grouped graph: every tensor is made by a fusion group, and what is left are names, guards
+and builtins of the runtime.
 
 Top-level nodes of the result: `fusion::map|row|contract|join|scan|scatter|pack(inputs...)`, `prim::reshape` where it
-only names memory that exists (no kernel), and `prim::guard`. Inputs and outputs are as before.
+only names memory that exists (no kernel), ops of the kind BUILTIN, and `prim::guard`. Inputs and outputs are as before.
 """
 
 from __future__ import annotations
@@ -38,10 +39,15 @@ class _Assembly:
                     self._materialise(value)
 
     def graph(self) -> Graph:
-        blocks = {g: self._fill(g) for g in self.groups}
+        fused = [g for g in self.groups if g.kind != "builtin"]
+        for group in self.groups:
+            for value in group.nodes[0].inputs if group.kind == "builtin" else ():
+                self._materialise(value)
+        blocks = {g: self._fill(g) for g in fused}
         nodes: list[Node] = []
         placed: set[Value] = {*self.flow.graph.inputs, *(c.value for c in self.flow.graph.constants)}
-        waiting = [self._node(g, *blocks[g]) for g in self.groups]
+        made = {g: self._node(g, *blocks[g]) for g in fused}
+        waiting = [made[g] if g in made else g.nodes[0] for g in self.groups]
         waiting += [n for n in self.flow.graph.nodes if n.op in ORDERED or self._is_name(n)]
         while waiting:
             for node in waiting:

@@ -17,7 +17,10 @@ from unmoor.ops.access import Index, broadcast_index, through_view
 
 @dataclass(eq=False)
 class Group:
-    """Nodes that share a kernel. `kind` is map, row (with reductions), contract, join, scan, scatter or pack."""
+    """Nodes that share a kernel. `kind` is map, row (with reductions), contract, join, scan, scatter or pack.
+
+    A builtin of the runtime is a group of its own, so that what makes groups sees the way through it.
+    """
 
     kind: str
     nodes: list[Node]
@@ -38,6 +41,7 @@ def seed(node: Node) -> Group:
         Kind.PACK: "pack",
         Kind.SCAN: "scan",
         Kind.SCATTER: "scatter",
+        Kind.BUILTIN: "builtin",
     }
     return Group(alone.get(kind, "map") if kind else "map", [node], Space(shape))
 

@@ -129,6 +129,17 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class BuiltinCall:
+    """How an op calls a builtin of the runtime: its name, and (*args) -> its ints, tensors given as their types.
+
+    The builtin's buffers are the op's tensors, then its results, then scratch.
+    """
+
+    name: str
+    ints: Callable[..., tuple[DimLike, ...]]
+
+
+@dataclass(frozen=True)
 class Op:
     """Everything Unmoor knows about an op. Exactly one of lower, decompose, builtin is given.
 
@@ -154,7 +165,7 @@ class Op:
                          SCATTER  by its `how`, what is written of what is there and what comes
                          SCAN   how the running value goes on (ops.scan.Combine)
     decompose   (builder, *args) -> Value or tuple of Values
-    builtin     the runtime function's name
+    builtin     the runtime function, and how it is called
     dtypes      names of the element types it is tested for (of its first tensor)
     samples     (dtype) -> samples, run by the differential tests
     """
@@ -170,7 +181,7 @@ class Op:
     lower: Any = None
     promote: str = "none"
     decompose: Callable[..., Any] | None = None
-    builtin: str | None = None
+    builtin: BuiltinCall | None = None
     effects: Effect = Effect.NONE
     dtypes: tuple[str, ...] = ("f32",)
     doc: str = ""

@@ -10,6 +10,11 @@ for given sizes. A call then runs `code` from top to bottom.
               then the outputs, in order, then all others
     code      instructions
 
+Some sizes come out of data: how many elements a mask selects is known when the instruction has run that counts them.
+Their registers, and all that are computed from them, follow the others, in runs: each such instruction sets the run of
+registers from `first` on, `count` of them, and until then nothing may use them. Memory is planned before a call runs:
+places and bytes of tensor registers are never among those; the bytes are then an upper bound.
+
 Small machine, big kernels: the instruction table below is the whole set.
 """
 
@@ -17,6 +22,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 
 from unmoor.dtypes import DType
 from unmoor.ir.graph import Source
@@ -39,6 +45,7 @@ class FormulaOp(IntEnum):
     MOD = 6  # the divisor's sign
     MIN = 7
     MAX = 8
+    GIVEN = 9  # a: which of the numbers that the builtin gives whose instruction sets this register
 
 
 class CheckOp(IntEnum):
@@ -67,6 +74,7 @@ class Opcode(IntEnum):
     RETURN = 4
     JUMP = 5  # target: goes on there; the end of a first block, with the second block up to the target
     JUMP_UNLESS = 6  # t: a 0-dim bool; target: goes on there unless it is true; the block up to there runs where it is
+    BUILTIN = 7  # builtin, [t...] and [r...] as [builtins.md](builtins.md) says; sets `count` registers from `first` on
 
 
 JUMPS = (Opcode.JUMP, Opcode.JUMP_UNLESS)
@@ -102,7 +110,7 @@ class TensorRegister:
 
 @dataclass(frozen=True)
 class Instruction:
-    """One row of `code`. `kernel` is an index into the file's kernels; unused fields are 0 or empty."""
+    """One row of `code`. `kernel` is an index into the file's kernels, `builtin` a name; unused fields are 0 or ""."""
 
     opcode: Opcode
     kernel: int = 0
@@ -113,6 +121,9 @@ class Instruction:
     message: int = 0
     source: int = 0  # index into the program's sources, for errors and profiles
     target: int = 0  # the instruction that a jump goes on with, always a later one
+    builtin: str = ""
+    first: int = 0  # the int registers that a builtin's numbers set
+    count: int = 0
 
 
 @dataclass(frozen=True)
@@ -138,6 +149,11 @@ class Program:
     arena: int
     flops: int
     traffic: int
+
+    @cached_property
+    def early(self) -> int:
+        """How many int registers are known before the code runs: they come first."""
+        return len(self.formulas) - sum(i.count for i in self.code)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from unmoor.ir.types import TensorType
 from unmoor.ops.family import compute_dtype, in_dtype, type_of_operand
 
 OPERAND = ("Tensor", "Scalar")
-MOVING = (Kind.VIEW, Kind.CREATE, Kind.INDEX, Kind.JOIN, Kind.PACK, Kind.COMPOSITE)
+MOVING = (Kind.VIEW, Kind.CREATE, Kind.INDEX, Kind.JOIN, Kind.PACK, Kind.BUILTIN, Kind.COMPOSITE)
 CASTS = ("prim::cast", "aten::where")  # elementwise, and yet no arithmetic
 UNROUNDED = ("aten::mul", "aten::div", "aten::div_mode", "aten::floor_divide")
 

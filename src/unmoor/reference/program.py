@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
+from math import prod
 
 import numpy as np
 
 from unmoor.errors import NotTraced, SignatureError
 from unmoor.ir.kernel import Kernel
-from unmoor.ir.program import CheckOp, Formula, FormulaOp, Instruction, Opcode, Place, Program, Weight
+from unmoor.ir.program import (
+    CheckOp,
+    Formula,
+    FormulaOp,
+    Instruction,
+    Opcode,
+    Place,
+    Program,
+    TensorRegister,
+    Weight,
+)
+from unmoor.reference.builtin import run_builtin
 from unmoor.reference.kernel import run_kernel
 
 _LIMIT = 1 << 63
@@ -32,11 +44,8 @@ class _Run:
         self.program, self.kernels = program, kernels
         _check_inputs(program, inputs)
         self.sizes: list[int] = []
-        for formula in program.formulas:
-            value = self.formula(formula, inputs)
-            if not -_LIMIT <= value < _LIMIT:
-                raise SignatureError(f"the formula {formula} is beyond 64 bits")
-            self.sizes.append(value)
+        self.shapes = [i.shape for i in inputs]
+        self.evaluate(range(program.early), ())
         for check in program.checks:
             if not _HOLDS[check.op](self.sizes[check.left], self.sizes[check.right]):
                 raise SignatureError(program.messages[check.message].text)
@@ -48,19 +57,29 @@ class _Run:
             if t.place is Place.INPUT:
                 self.tensors.append(given[t.index])
             elif t.place is Place.OUTPUT:
-                count = int(np.prod([self.sizes[d] for d in t.dims], dtype=np.int64))
-                self.tensors.append(np.zeros(count, dtype))
+                self.tensors.append(np.zeros(self.sizes[t.bytes] // t.dtype.size, dtype))
             elif t.place is Place.WEIGHT:
                 self.tensors.append(np.frombuffer(weights[t.index].data, dtype))
             else:
                 start = self.sizes[t.index]
                 self.tensors.append(arena[start : start + self.sizes[t.bytes]].view(dtype))
 
-    def formula(self, f: Formula, inputs: Sequence[np.ndarray]) -> int:
+    def evaluate(self, registers: range, given: Sequence[int]) -> None:
+        """Sets the int registers, of which the first are set already; `given` are the numbers that a builtin found."""
+        for number in registers:
+            formula = self.program.formulas[number]
+            value = self.formula(formula, given)
+            if not -_LIMIT <= value < _LIMIT:
+                raise SignatureError(f"the formula {formula} is beyond 64 bits")
+            self.sizes.append(value)
+
+    def formula(self, f: Formula, given: Sequence[int]) -> int:
         if f.op is FormulaOp.CONST:
             return f.a
         if f.op is FormulaOp.DIM:
-            return int(inputs[f.a].shape[f.b])
+            return int(self.shapes[f.a][f.b])
+        if f.op is FormulaOp.GIVEN:
+            return given[f.a]
         a, b = self.sizes[f.a], self.sizes[f.b]
         if f.op in (FormulaOp.FLOORDIV, FormulaOp.MOD) and b == 0:
             raise SignatureError("a formula of the sizes divides by zero")
@@ -76,8 +95,22 @@ class _Run:
         made = [
             (t, flat) for t, flat in zip(self.program.tensors, self.tensors, strict=True) if t.place is Place.OUTPUT
         ]
-        first = {t.index: flat.reshape([self.sizes[d] for d in t.dims]) for t, flat in reversed(made)}
+        first = {t.index: flat[: self.count(t)].reshape([self.sizes[d] for d in t.dims]) for t, flat in reversed(made)}
         return tuple(first[k] for k in range(len(self.program.signature.outputs)))
+
+    def count(self, t: TensorRegister) -> int:
+        """The elements of a tensor whose dims are known; SignatureError where they take more than its bytes."""
+        sizes = [self.sizes[d] for d in t.dims]
+        if min(sizes, default=0) < 0 or prod(sizes) * t.dtype.size > self.sizes[t.bytes]:
+            raise SignatureError(f"a tensor of {t.dtype}{sizes} does not fit into its {self.sizes[t.bytes]} bytes")
+        return prod(sizes)
+
+    def builtin(self, i: Instruction) -> None:
+        given = run_builtin(i.builtin, [self.tensors[t] for t in i.tensors], [self.sizes[r] for r in i.ints])
+        if i.count:
+            if i.first != len(self.sizes):  # a block that sets some was not run
+                self.sizes += [0] * (i.first - len(self.sizes))
+            self.evaluate(range(i.first, i.first + i.count), given)
 
     def step(self, at: int, i: Instruction) -> int:
         """Runs one instruction; returns the number of the next."""
@@ -86,7 +119,10 @@ class _Run:
             run_kernel(self.kernels[i.kernel], buffers, ints, 0, self.sizes[i.extent])
         elif i.opcode is Opcode.COPY:
             target, source = (self.tensors[t] for t in i.tensors)
-            target[:] = source[: target.size]
+            count = self.count(self.program.tensors[i.tensors[0]])
+            target[:count] = source[:count]
+        elif i.opcode is Opcode.BUILTIN:
+            self.builtin(i)
         elif i.opcode is Opcode.GUARD:
             if bool(self.tensors[i.tensors[0]][0]) is not bool(i.expected):
                 raise self.refusal(i)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from unmoor.dtypes import BY_NAME
 from unmoor.errors import VerifyError
@@ -95,6 +96,8 @@ class _Reader:
             made = Formula(FormulaOp.CONST, int(m["const"]))
         elif m["input"] is not None:
             made = Formula(FormulaOp.DIM, int(m["input"]), int(m["axis"]))
+        elif m["given"] is not None:
+            made = Formula(FormulaOp.GIVEN, int(m["given"]))
         elif m["sign"] is not None:
             made = Formula(_FORMULAS_OF[m["sign"]], int(m["a"]), int(m["b"]))
         else:
@@ -121,6 +124,11 @@ class _Reader:
     def call(self, m: re.Match[str]) -> None:
         kernel, extent = self.kernels[m["kernel"]], int(m["extent"])
         self._add(m, Opcode.CALL, kernel, extent, _registers(m["tensors"]), _registers(m["ints"]))
+
+    def builtin(self, m: re.Match[str]) -> None:
+        first, last = (int(m["first"]), int(m["last"])) if m["first"] else (0, -1)
+        self._add(m, Opcode.BUILTIN, tensors=_registers(m["tensors"]), ints=_registers(m["ints"]))
+        self.code[-1] = replace(self.code[-1], builtin=m["builtin"], first=first, count=last - first + 1)
 
     def copy(self, m: re.Match[str]) -> None:
         self._add(m, Opcode.COPY, tensors=_registers(m["tensors"]))
@@ -164,7 +172,7 @@ def _registers(text: str) -> tuple[int, ...]:
 
 _LINES: tuple[tuple[str, Callable[[_Reader, re.Match[str]], None]], ...] = (
     (
-        r"r(?P<n>\d+) = (?:(?P<const>-?\d+)|dim (?P<input>\d+) (?P<axis>\d+)"
+        r"r(?P<n>\d+) = (?:(?P<const>-?\d+)|dim (?P<input>\d+) (?P<axis>\d+)|given (?P<given>\d+)"
         r"|r(?P<a>\d+) (?P<sign>//|[-+*%]) r(?P<b>\d+)|(?P<fn>min|max)\(r(?P<c>\d+), r(?P<d>\d+)\))",
         _Reader.formula,
     ),
@@ -177,6 +185,11 @@ _LINES: tuple[tuple[str, Callable[[_Reader, re.Match[str]], None]], ...] = (
     (
         rf"call (?P<kernel>\S+) \[(?P<tensors>[t\d, ]*)\] \[(?P<ints>[r\d, ]*)\] over r(?P<extent>\d+){_COMMENT}",
         _Reader.call,
+    ),
+    (
+        r"builtin (?P<builtin>\w+) \[(?P<tensors>[t\d, ]*)\] \[(?P<ints>[r\d, ]*)\]"
+        rf"(?: sets r(?P<first>\d+) to r(?P<last>\d+))?{_COMMENT}",
+        _Reader.builtin,
     ),
     (r"copy (?P<tensors>[t\d, ]+)", _Reader.copy),
     (rf"guard t(?P<t>\d+) is (?P<expected>[01]) else {_TEXT}{_COMMENT}", _Reader.guard),

@@ -43,6 +43,8 @@ def _formula(f: Formula) -> str:
         return str(f.a)
     if f.op is FormulaOp.DIM:
         return f"dim {f.a} {f.b}"
+    if f.op is FormulaOp.GIVEN:
+        return f"given {f.a}"
     if f.op in INFIX:
         return f"r{f.a} {INFIX[f.op]} r{f.b}"
     return f"{f.op.name.lower()}(r{f.a}, r{f.b})"
@@ -55,6 +57,10 @@ def _instruction(i: Instruction, program: Program, kernels: Sequence[Kernel]) ->
     if i.opcode is Opcode.CALL:
         ints = ", ".join(f"r{r}" for r in i.ints)
         return f"call {kernels[i.kernel].name} [{tensors}] [{ints}] over r{i.extent}{comment}"
+    if i.opcode is Opcode.BUILTIN:
+        ints = ", ".join(f"r{r}" for r in i.ints)
+        sets = f" sets r{i.first} to r{i.first + i.count - 1}" if i.count else ""
+        return f"builtin {i.builtin} [{tensors}] [{ints}]{sets}{comment}"
     if i.opcode is Opcode.COPY:
         return f"copy {tensors}"
     if i.opcode is Opcode.GUARD:

@@ -1,0 +1,130 @@
+"""Builtins: functions of the native runtime that programs call by name, for what no loop nest says well.
+
+The table is the whole set: the encoder, both verifiers and the runtime's own table (`native/src/generated/codes.inc`)
+derive from it. A file lists the names that it uses, so that an older runtime can say which one it lacks.
+
+A builtin gets buffers and ints. It works on `ints[0]` rows, one as the other, like a kernel on the turns of its
+outermost loop; those that `give` numbers run once, and the numbers become int registers of the program.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+from unmoor.dtypes import DType, bool_, i64
+
+MOST = (1 << 31) - 1  # elements of a row: places within it fit into 32 bits
+
+
+@dataclass(frozen=True)
+class BuiltinBuffer:
+    """A buffer: "in", "out" or "local" (scratch). `dtype` None is that of the first buffer, where it may be any.
+
+    It has at least as many elements as the product of the ints that `sizes` names, times `times`.
+    """
+
+    name: str
+    role: str
+    dtype: DType | None
+    sizes: tuple[str, ...]
+    times: int = 1
+
+
+@dataclass(frozen=True)
+class BuiltinInt:
+    """An int: at least `least`, at most `most`, and at most the int named `within`."""
+
+    name: str
+    least: int = 0
+    most: int = MOST
+    within: str = ""
+
+
+@dataclass(frozen=True)
+class Builtin:
+    """One function. `gives` names the numbers that it finds; buffers do not overlap."""
+
+    name: str
+    doc: str
+    buffers: tuple[BuiltinBuffer, ...]
+    ints: tuple[BuiltinInt, ...]
+    gives: tuple[str, ...] = ()
+
+    def elements(self, ints: dict[str, int]) -> tuple[int, ...]:
+        """The elements that each buffer has at least."""
+        return tuple(b.times * prod(ints[s] for s in b.sizes) for b in self.buffers)
+
+    def misfit(self, ints: dict[str, int]) -> str:
+        """Which int is outside its range, or ""."""
+        for i in self.ints:
+            if not i.least <= ints[i.name] <= min(i.most, ints[i.within] if i.within else i.most):
+                return i.name
+        return ""
+
+
+_ROWS = BuiltinInt("rows", most=(1 << 62))
+_LENGTH = BuiltinInt("n")
+
+
+def _flag(name: str) -> BuiltinInt:
+    return BuiltinInt(name, most=1)
+
+
+ALL = (
+    Builtin(
+        "sort",
+        "Sorts each row, equal elements in their order and NaN as the largest: the elements, and where they stood.",
+        (
+            BuiltinBuffer("x", "in", None, ("rows", "n")),
+            BuiltinBuffer("values", "out", None, ("rows", "n")),
+            BuiltinBuffer("places", "out", i64, ("rows", "n")),
+            BuiltinBuffer("keys", "local", None, ("rows", "n")),
+            BuiltinBuffer("order", "local", i64, ("rows", "n")),
+        ),
+        (_ROWS, _LENGTH, _flag("descending")),
+    ),
+    Builtin(
+        "topk",
+        "The first `k` elements of each row as `sort` would have it, and where they stood.",
+        (
+            BuiltinBuffer("x", "in", None, ("rows", "n")),
+            BuiltinBuffer("values", "out", None, ("rows", "k")),
+            BuiltinBuffer("places", "out", i64, ("rows", "k")),
+            BuiltinBuffer("candidates", "local", i64, ("rows", "k"), 2),
+        ),
+        (_ROWS, _LENGTH, BuiltinInt("k", within="n"), _flag("descending")),
+    ),
+    Builtin(
+        "kth",
+        "The element that `sort`, ascending, would put at the place `k` (from 1) of each row, and where it stood.",
+        (
+            BuiltinBuffer("x", "in", None, ("rows", "n")),
+            BuiltinBuffer("values", "out", None, ("rows",)),
+            BuiltinBuffer("places", "out", i64, ("rows",)),
+            BuiltinBuffer("candidates", "local", i64, ("rows", "n")),
+        ),
+        (_ROWS, _LENGTH, BuiltinInt("k", least=1, within="n")),
+    ),
+    Builtin(
+        "search",
+        "Before which element of its row, which is sorted, each value belongs; with `right`, behind those equal to it.",
+        (
+            BuiltinBuffer("x", "in", None, ("rows", "n")),
+            BuiltinBuffer("values", "in", None, ("rows", "m")),
+            BuiltinBuffer("places", "out", i64, ("rows", "m")),
+        ),
+        (_ROWS, BuiltinInt("n", most=1 << 62), BuiltinInt("m", most=1 << 62), _flag("right")),
+    ),
+    Builtin(
+        "nonzero",
+        "Where a mask holds, in order; gives how many places these are.",
+        (
+            BuiltinBuffer("mask", "in", bool_, ("n",)),
+            BuiltinBuffer("places", "out", i64, ("n",)),
+        ),
+        (BuiltinInt("n", most=1 << 62),),
+        ("count",),
+    ),
+)
+BUILTINS = {b.name: b for b in ALL}
