@@ -177,6 +177,7 @@ class Builder:
         self._count = 0
         self._contract = "contract "
         self._phis: dict[str, tuple[int, list[tuple[Val, str]]]] = {}
+        self._locals: list[str] = []
 
     # -- values -------------------------------------------------------------------------------
     def _name(self) -> str:
@@ -361,6 +362,12 @@ class Builder:
         return out
 
     # -- memory -------------------------------------------------------------------------------
+    def local(self, elem: str, count: int) -> Val:
+        """`count` elements on the function's stack, aligned to 64 bytes. Their space is there from its start."""
+        name = self._name()
+        self._locals.append(f"  {name} = alloca [{count} x {elem}], align 64")
+        return Val(name, PTR)
+
     def offset(self, pointer: Val, elem: str, index: Val | int) -> Val:
         """The address `index` elements of `elem` behind `pointer`."""
         i = index.typed if isinstance(index, Val) else f"i64 {index}"
@@ -482,6 +489,7 @@ class Builder:
         for name, (position, incoming) in self._phis.items():
             pairs = ", ".join(f"[ {v.text}, %{label} ]" for v, label in incoming)
             self._lines[position] = f"  {name} = phi {incoming[0][0].type} {pairs}"
+        self._lines[2:2] = self._locals  # behind the entry's label, whatever block asked for them
         self.module.add_function("\n".join(self._lines) + "\n}\n")
 
 

@@ -71,10 +71,11 @@ class Frame:
         a, c = self.size(atom.a), self.size(atom.b)
         if atom.fn in ("min", "max"):
             return self.b.intrinsic(f"s{atom.fn}", [a, c])
-        quotient = self._floor_divide(a, c)
+        quotient = self.floor_divide(a, c)
         return quotient if atom.fn == "floordiv" else self.b.sub(a, self.b.mul(quotient, c))
 
-    def _floor_divide(self, a: Val, c: Val) -> Val:
+    def floor_divide(self, a: Val, c: Val) -> Val:
+        """a / c rounded down."""
         quotient = self.b.sdiv(a, c)
         rest = self.b.sub(a, self.b.mul(quotient, c))
         other_sign = self.b.icmp("slt", self.b.xor(rest, c), 0)

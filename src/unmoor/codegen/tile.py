@@ -1,260 +1,316 @@
-"""Contractions: a register tile of rows x columns accumulates along k, then runs the epilogue on its accumulators.
+"""Contractions: cut into panels of columns and tiles of rows, each added up by the micro-kernel and then finished here.
 
-The right operand is read in vectors along its columns, from panels or from rows of its own; the left one element by
-element, broadcast. A panel of columns stays in the cache while all rows pass over it.
+A panel of columns stays in the cache while all rows pass over it. The sums of a tile come in a buffer on the stack,
+small enough for the fastest cache; one loop over it runs what follows the contraction. Where only places inside bounds
+count (the padding of a convolution), a tile of rows that are all inside is one call; at the borders each tap is a call
+of its own, of the rows that it reaches.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from unmoor.codegen.builder import COMPUTE, MEMORY, Val, const, const_lanes, vec
+from unmoor.codegen.builder import COMPUTE, MEMORY, Val, const, const_lanes
 from unmoor.codegen.counted import counted, when
 from unmoor.codegen.frame import Frame, Lanes
+from unmoor.codegen.microkernel import ALONE, SUMS_STEP, MicroKernel, stack_of_sums
 from unmoor.ir.dim import Dim
 from unmoor.ir.kernel import PANEL_ALIGN, PANEL_WIDTH, Contract, Let, Loop, Store
 
-Turn = Callable[[Val, list[Val]], list[Val]]
-UNROLL = 4  # steps of k per turn
-WHOLE_K = 16  # a contraction this short is written out without a loop
+ZERO, ONE = const("i64", 0), const("i64", 1)
+YES, NO = const("i1", 1), const("i1", 0)
 
 
 def is_contraction(loop: Loop) -> bool:
-    """Whether the loop runs over the rows of a contraction: it holds the column loop that holds the Contract."""
+    """Whether the loop runs over rows of a contraction: it holds the column loop that holds the Contract, or is the
+    only loop around one that does, and the right operand is the same in all its turns."""
+    if _has_columns(loop):
+        return True
+    if len(loop.body) != 1 or not isinstance(inner := loop.body[0], Loop) or not _has_columns(inner):
+        return False
+    return loop.var not in _contract(inner).right.index.symbols
+
+
+def _has_columns(loop: Loop) -> bool:
     inner = [s for s in loop.body if isinstance(s, Loop)]
     return len(inner) == 1 and any(isinstance(s, Contract) for s in inner[0].body)
 
 
-def emit_contraction(f: Frame, rows: Loop, begin: Val, end: Val, lanes: int) -> None:
-    """The rows [begin, end) of a contraction, all columns."""
-    _Contraction(f, rows, lanes).emit(begin, end)
+def _contract(rows: Loop) -> Contract:
+    (columns,) = (s for s in rows.body if isinstance(s, Loop))
+    (contract,) = (s for s in columns.body if isinstance(s, Contract))
+    return contract
+
+
+def emit_contraction(f: Frame, loop: Loop, begin: Val, end: Val, lanes: int) -> None:
+    """The turns [begin, end) of a contraction's rows, or of the loop around them, all columns."""
+    _Contraction(f, loop, lanes).emit(begin, end)
 
 
 @dataclass(frozen=True)
-class _Block:
-    """Columns that a tile covers: `vectors` vectors from column `first`; the last one masked unless `whole`."""
+class _Panel:
+    """Columns from `first`: `live` of them are real, the micro-kernel makes `width`."""
 
     first: Val
-    vectors: int
-    whole: bool
-    place: Val  # of the block's first column at k = 0, in elements of the right buffer
+    live: Val
+    width: Val
+    place: Val  # address of the first column at k = 0
     step: Val  # elements from one k to the next
 
 
+@dataclass(frozen=True)
+class _Axis:
+    """An axis that is summed over: turns from `start`, each so many elements of the left and rows of the right."""
+
+    start: Val
+    count: Val
+    left: Val
+    rows: Val
+
+
 class _Contraction:
-    def __init__(self, f: Frame, rows: Loop, lanes: int) -> None:
-        self.f, self.b, self.rows, self.lanes = f, f.b, rows, lanes
+    def __init__(self, f: Frame, loop: Loop, lanes: int) -> None:
+        self.f, self.b, self.lanes = f, f.b, lanes
+        self.around = None if _has_columns(loop) else loop
+        rows = loop if self.around is None else loop.body[0]
+        assert isinstance(rows, Loop)
+        self.rows = rows
         (self.columns,) = (s for s in rows.body if isinstance(s, Loop))
-        (self.contract,) = (s for s in self.columns.body if isinstance(s, Contract))
-        *self.outer_k, self.k = self.contract.axes
-        self.dtype, self.right = self.contract.left.dtype, self.contract.right.dtype
-        self.vector = vec(COMPUTE[self.dtype], lanes)
-        self.panels = f.layout[self.contract.right.buffer].panels
-        # A tile fills the registers: 32 of 64 bytes, or 16 of 32. The columns of a narrow one are a cache line of a
-        # panel's row: half a line more would fetch both halves for every row of tiles.
-        wide = lanes * self.dtype.size == 64
-        self.tile_rows, self.tile_vectors = ((8, 4, 2, 1), 3) if wide else ((6, 4, 2, 1), 2)
+        self.contract = _contract(rows)
+        self.left, self.right = self.contract.left, self.contract.right
+        self.panels = f.layout[self.right.buffer].panels
+        self.micro = MicroKernel(f.b.module, self.left.dtype, self.right.dtype, masked=self.panels is None)
+        self.sums = stack_of_sums(f.b, self.left.dtype, self.micro.most_rows)
+        self.row_step = f.size(_step(self.left.index, rows.var))
+        self.last = self.contract.axes[-1][0]
+        assert self.contract.axes[-1][1] == 1 or _step(self.left.index, self.last) == 1
+        self.edge = next((p for p in self.contract.inside if rows.var in p[0].symbols), None)
+        self.edge_axis = next((v for v, _ in self.contract.axes if self.edge and v in self.edge[0].symbols), None)
 
     def emit(self, begin: Val, end: Val) -> None:
-        n = self.columns.extent
-        if n.is_const:
-            self._panels_of_known_width(begin, end, n.value)
-        else:
-            self._panels_of_any_width(begin, end)
-
-    # -- columns ------------------------------------------------------------------------------
-    def _panels_of_known_width(self, begin: Val, end: Val, n: int) -> None:
-        whole = n // PANEL_WIDTH
-        if whole:
-            counted(
-                self.b,
-                const("i64", 0),
-                const("i64", whole * PANEL_WIDTH),
-                PANEL_WIDTH,
-                [],
-                lambda c, _: self._panel(begin, end, c, PANEL_WIDTH, PANEL_WIDTH),
-            )
-        if n > whole * PANEL_WIDTH:
-            rest = n - whole * PANEL_WIDTH
-            width = -(-rest // PANEL_ALIGN) * PANEL_ALIGN
-            self._panel(begin, end, const("i64", whole * PANEL_WIDTH), width, rest)
-
-    def _panels_of_any_width(self, begin: Val, end: Val) -> None:
-        """Whole panels, then one of the three narrower widths."""
         n = self.f.size(self.columns.extent)
-        c, _ = counted(
-            self.b,
-            const("i64", 0),
-            n,
-            PANEL_WIDTH,
-            [],
-            lambda c, _: self._panel(begin, end, c, PANEL_WIDTH, PANEL_WIDTH),
-        )
-        left = self.b.sub(n, c)
-        for width in range(PANEL_ALIGN, PANEL_WIDTH + 1, PANEL_ALIGN):
-            inside = self.b.and_(self.b.icmp("sgt", left, width - PANEL_ALIGN), self.b.icmp("sle", left, width))
-            when(self.b, inside, [], lambda w=width: self._panel(begin, end, c, w, None))  # type: ignore[misc]
+        reach = self.b.add(n, PANEL_WIDTH - 1)
+        counted(self.b, ZERO, reach, PANEL_WIDTH, [], lambda first, _: self._columns(begin, end, self._panel(first, n)))
 
-    def _panel(self, begin: Val, end: Val, first: Val, width: int, used: int | None) -> list[Val]:
-        """One panel: `used` of its `width` columns are real (None: only the run knows)."""
-        at, reach = 0, width if used is None else used
-        while at < reach:
-            vectors = min(self.tile_vectors, (width - at) // self.lanes)
-            while vectors > 1 and used is not None and at + (vectors - 1) * self.lanes >= used:
-                vectors -= 1
-            whole = used is not None and at + vectors * self.lanes <= used
-            block = self._block(self.b.add(first, at) if at else first, first, at, width, vectors, whole)
-            self._all_rows(begin, end, block)
-            at += vectors * self.lanes
+    def _columns(self, begin: Val, end: Val, panel: _Panel) -> list[Val]:
+        if self.around is None:
+            self._rows(begin, end, panel)
+            return []
+
+        def once(i: Val, _: list[Val]) -> list[Val]:
+            assert self.around is not None
+            with self.f.at(**{self.around.var: i}):
+                self._rows(ZERO, self.f.size(self.rows.extent), panel)
+            return []
+
+        counted(self.b, begin, end, 1, [], once)
         return []
 
-    def _block(self, column: Val, first: Val, at: int, width: int, vectors: int, whole: bool) -> _Block:
-        right = self.contract.right
-        col, k = self.columns.var, self.k[0]
+    def _panel(self, first: Val, n: Val) -> _Panel:
+        b, right = self.b, self.right
+        live = b.intrinsic("smin", [const("i64", PANEL_WIDTH), b.sub(n, first)])
+        buffer, elem = self.f.buffers[right.buffer], MEMORY[right.dtype]
+        k = {var: ZERO for var, _ in self.contract.axes}
         if self.panels is None:
-            with self.f.at(**{col: column}), self._start_of_k():
+            with self.f.at(**k, **{self.columns.var: first}):
                 place = self.f.size(right.index)
-            return _Block(column, vectors, whole, place, self.f.size(_step(right.index, k)))
-        with self.f.at(**{col: const("i64", 0)}), self._start_of_k():
+            return _Panel(first, live, live, b.offset(buffer, elem, place), self.f.size(_step(right.index, self.last)))
+        with self.f.at(**k, **{self.columns.var: ZERO}):
             logical = self.f.size(right.index)  # batch * k * n
-        p = self.panels
-        size = self.f.size(p.k)
-        batch = self.b.udiv(logical, self.b.mul(size, self.f.size(p.n))) if p.batch != 1 else const("i64", 0)
-        start = self.b.mul(batch, self.b.mul(size, self.f.size(p.padded_n))) if p.batch != 1 else const("i64", 0)
-        place = self.b.add(self.b.add(start, self.b.mul(first, size)), at)
-        return _Block(column, vectors, whole, place, const("i64", width))
+        depth, start = self.f.size(self.panels.k), ZERO
+        if self.panels.batch != 1:
+            batch = b.udiv(logical, b.mul(depth, n))
+            start = b.mul(batch, b.mul(depth, self.f.size(self.panels.padded_n)))
+        place = b.add(start, b.mul(first, depth))
+        width = b.and_(b.add(live, PANEL_ALIGN - 1), -PANEL_ALIGN)
+        return _Panel(first, live, width, b.offset(buffer, elem, place), width)
 
     # -- rows ---------------------------------------------------------------------------------
-    def _all_rows(self, begin: Val, end: Val, block: _Block) -> None:
-        i = begin
-        for rows in self.tile_rows:
-            i, _ = counted(self.b, i, end, rows, [], lambda r, _, m=rows: self._tile(r, m, block))  # type: ignore[misc]
+    def _rows(self, begin: Val, end: Val, panel: _Panel) -> None:
+        """Tiles of nearly equal heights: no row is left to a tile that has too little to do."""
+        if self.around is None and self.rows.extent == 1:
+            self._tile(begin, ONE, panel)
+            return
+        b, most = self.b, self.micro.most_rows
+        count = b.sub(end, begin)
+        tiles = b.udiv(b.add(count, most - 1), const("i64", most))
+        height = b.udiv(b.add(count, b.sub(tiles, 1)), b.intrinsic("smax", [tiles, ONE]))
 
-    def _tile(self, row: Val, rows: int, block: _Block) -> list[Val]:
-        left = self.contract.left
-        starts = []
-        for r in range(rows):
-            with self.f.at(**{self.rows.var: self.b.add(row, r) if r else row}), self._start_of_k():
-                starts.append(self.f.address(left.buffer, left.index))
-        pointer = self.b.offset(self.f.buffers[self.contract.right.buffer], MEMORY[self.right], block.place)
-        masks = [self._mask(block, v) for v in range(block.vectors)]
-        acc = [const(self.vector, 0)] * (rows * block.vectors)
-        acc = self._along_outer_k(list(self.outer_k), acc, starts, pointer, block, masks)
-        for r in range(rows):
-            for v in range(block.vectors):
-                self._epilogue(self.b.add(row, r) if r else row, block, v, acc[r * block.vectors + v], masks[v])
-        return []
+        def once(t: Val, _: list[Val]) -> list[Val]:
+            row = b.add(begin, b.mul(t, height))
+            self._tile(row, b.intrinsic("smin", [height, b.sub(end, row)]), panel)
+            return []
 
-    def _mask(self, block: _Block, v: int) -> Val | None:
-        """Which columns of a vector are real; None for all of them."""
-        if block.whole:
-            return None
-        live = self.b.sub(self.f.size(self.columns.extent), self.b.add(block.first, v * self.lanes))
-        return self.b.icmp("slt", const_lanes("i64", range(self.lanes)), self.b.broadcast(live, self.lanes))
+        counted(b, ZERO, tiles, 1, [], once)
 
-    def _start_of_k(self) -> AbstractContextManager[None]:
-        return self.f.at(**{var: const("i64", 0) for var, _ in self.contract.axes})
+    def _tile(self, row: Val, height: Val, panel: _Panel) -> None:
+        with self.f.at(**{self.rows.var: row}):
+            self._sum(row, height, panel)
+        counted(self.b, ZERO, height, 1, [], lambda r, _: self._finish(self.b.add(row, r), r, panel))
 
-    def _along_outer_k(
+    # -- sums ---------------------------------------------------------------------------------
+    def _sum(self, row: Val, height: Val, panel: _Panel) -> None:
+        """The sums of a tile."""
+        if self.edge is None:
+            self._terms(self._axes(merged=True), row, height, panel, self.sums, NO)
+            return
+        b, (position, extent) = self.b, self.edge
+        size = self.f.size(extent)
+        taps = next((e for v, e in self.contract.axes if v == self.edge_axis), None)
+        assert taps is not None and self.edge_axis is not None
+        step = self.f.size(_step(position, self.edge_axis))
+        along = self.f.size(_step(position, self.rows.var))
+        with self.f.at(**{self.edge_axis: ZERO}):
+            first = self.f.size(position)
+        last = b.add(b.add(first, b.mul(along, b.sub(height, 1))), b.mul(step, b.sub(self.f.size(taps), 1)))
+        inside = b.and_(b.icmp("sge", first, 0), b.icmp("slt", last, size))
+        whole, border, done = b.new_label("inside"), b.new_label("border"), b.new_label("summed")
+        b.cond_br(inside, whole, border)
+        b.start(whole)
+        self._terms(self._axes(merged=True), row, height, panel, self.sums, NO)
+        b.br(done)
+        b.start(border)
+        self._call(row, height, panel, panel.place, ZERO, ZERO, ZERO, ZERO, ZERO, self.sums, NO)
+        axes = self._axes(merged=False)
+        own = axes.pop(self.edge_axis)
+
+        def tap(t: Val, _: list[Val]) -> list[Val]:
+            at = b.add(first, b.mul(step, t))
+            low = b.intrinsic("smax", [ZERO, self._ceiling(b.sub(0, at), along)])
+            high = b.intrinsic("smin", [height, self._ceiling(b.sub(size, at), along)])
+
+            def some() -> list[Val]:
+                moved = {"": _Axis(t, ONE, own.left, own.rows), **axes}
+                into = b.offset(self.sums, COMPUTE[self.left.dtype], b.mul(low, SUMS_STEP))
+                with self.f.at(**{self.rows.var: b.add(row, low)}):
+                    self._terms(moved, row, b.sub(high, low), panel, into, YES)
+                return []
+
+            when(b, b.icmp("slt", low, high), [], some)
+            return []
+
+        counted(b, ZERO, own.count, 1, [], tap)
+        b.br(done)
+        b.start(done)
+
+    def _ceiling(self, a: Val, by: Val) -> Val:
+        """a / by rounded up, for a positive divisor."""
+        return a if by.text == "1" else self.f.floor_divide(self.b.add(a, self.b.sub(by, 1)), by)
+
+    def _axes(self, merged: bool) -> dict[str, _Axis]:
+        """The axes of the sum, at the places of the loops around; axes that lie in memory as one are `merged`.
+
+        An axis that is bounded by the loops around counts only what is inside.
+        """
+        b, out = self.b, {}
+        dims: list[tuple[str, Dim, Dim, Dim]] = []
+        for var, extent in self.contract.axes:
+            left, right = _step(self.left.index, var), _step(self.right.index, var)
+            rows = right // _step(self.right.index, self.last)
+            if merged and dims and self._bound(dims[-1][0]) is None:
+                before, count, wide, high = dims[-1]
+                if wide == left * extent and high == rows * extent:
+                    dims[-1] = (before, count * extent, left, rows)
+                    continue
+            dims.append((var, extent, left, rows))
+        for var, extent, along, down in dims:
+            start, turns = ZERO, self.f.size(extent)
+            bound = self._bound(var)
+            if bound is not None:
+                position, size = bound
+                step = self.f.size(_step(position, var))
+                with self.f.at(**{var: ZERO}):
+                    first = self.f.size(position)
+                start = b.intrinsic("smax", [ZERO, self._ceiling(b.sub(0, first), step)])
+                end = b.intrinsic("smin", [turns, self._ceiling(b.sub(self.f.size(size), first), step)])
+                turns = b.sub(end, start)
+            out[var] = _Axis(start, turns, self.f.size(along), self.f.size(down))
+        return out
+
+    def _bound(self, var: str) -> tuple[Dim, Dim] | None:
+        """What bounds an axis whatever the row is."""
+        return next((p for p in self.contract.inside if p is not self.edge and var in p[0].symbols), None)
+
+    def _terms(self, axes: dict[str, _Axis], row: Val, height: Val, panel: _Panel, sums: Val, keep: Val) -> None:
+        """The terms of a tile over all axes: two of them inside the micro-kernel, loops here over the others."""
+        b = self.b
+        *outer, inner = axes.values()
+        second = outer.pop() if outer else _Axis(ZERO, ONE, ZERO, ZERO)
+        if outer and keep is NO:
+            self._call(row, height, panel, panel.place, ZERO, ZERO, ZERO, ZERO, ZERO, sums, NO)
+            keep = YES
+
+        def along(rest: list[_Axis], left: Val, rows: Val) -> None:
+            if rest:
+                axis, *inside = rest
+
+                def turn(t: Val, _: list[Val]) -> list[Val]:
+                    at = b.add(axis.start, t)
+                    along(inside, b.add(left, b.mul(at, axis.left)), b.add(rows, b.mul(at, axis.rows)))
+                    return []
+
+                counted(b, ZERO, axis.count, 1, [], turn)
+                return
+            left = b.add(left, b.mul(second.start, second.left))
+            rows = b.add(rows, b.mul(second.start, second.rows))
+            place = b.offset(panel.place, MEMORY[self.right.dtype], b.mul(rows, panel.step))
+            step = b.mul(second.rows, panel.step)
+            self._call(row, height, panel, place, left, second.left, step, second.count, inner.count, sums, keep)
+
+        along(outer, ZERO, ZERO)
+
+    def _call(
         self,
-        axes: list[tuple[str, Dim]],
-        acc: list[Val],
-        starts: Sequence[Val],
-        pointer: Val,
-        block: _Block,
-        masks: Sequence[Val | None],
-    ) -> list[Val]:
-        """Loops over all axes but the last; each turn moves the operands' places on."""
-        if not axes:
-            return self._along_k(acc, starts, pointer, block, masks)
-        (var, extent), *rest = axes
-        left = self.f.size(_step(self.contract.left.index, var))
-        right = self.f.size(self._rows_of_right(var))
-
-        def turn(i: Val, sums: list[Val]) -> list[Val]:
-            along = self.b.op("mul nsw", i, left)
-            moved = [self.b.offset(s, MEMORY[self.dtype], along) for s in starts]
-            down = self.b.op("mul nsw", self.b.op("mul nsw", i, right), block.step)
-            return self._along_outer_k(
-                rest, sums, moved, self.b.offset(pointer, MEMORY[self.right], down), block, masks
-            )
-
-        return counted(self.b, const("i64", 0), self.f.size(extent), 1, acc, turn)[1]
-
-    def _rows_of_right(self, var: str) -> Dim:
-        """How many rows of the right operand a turn of an outer k axis is."""
-        index = self.contract.right.index
-        return _step(index, var) // _step(index, self.k[0])
-
-    def _along_k(
-        self, acc: list[Val], starts: Sequence[Val], pointer: Val, block: _Block, masks: Sequence[Val | None]
-    ) -> list[Val]:
-        step = self.f.size(_step(self.contract.left.index, self.k[0]))
-
-        def once(k: Val, sums: list[Val]) -> list[Val]:
-            at = self.b.op("mul nsw", k, block.step)
-            right = []
-            for v in range(block.vectors):
-                place = self.b.offset(pointer, MEMORY[self.right], self.b.add(at, v * self.lanes) if v else at)
-                mask = masks[v] if self.panels is None else None
-                right.append(self.b.load_elements(place, self.right, self.lanes, mask))
-            along = k if step.text == "1" else self.b.op("mul nsw", k, step)
-            out = []
-            for r, start in enumerate(starts):
-                x = self.b.load(self.b.offset(start, MEMORY[self.dtype], along), COMPUTE[self.dtype])
-                wide = self.b.broadcast(x, self.lanes)
-                out += [self.b.fma(wide, right[v], sums[r * block.vectors + v]) for v in range(block.vectors)]
-            return out
-
-        def several(k: Val, sums: list[Val], count: int) -> list[Val]:
-            for u in range(count):
-                sums = once(self.b.add(k, u) if u else k, sums)
-            return sums
-
-        extent = self.k[1]
-        if extent.is_const and extent.value <= WHOLE_K:
-            return several(const("i64", 0), acc, extent.value)
-        end = self.f.size(extent)
-        if len(starts) == 1:
-            return self._one_row(once, acc, end)
-        k, acc = counted(self.b, const("i64", 0), end, UNROLL, acc, lambda k, a: several(k, a, UNROLL))
-        return counted(self.b, k, end, 1, acc, once)[1]
-
-    def _one_row(self, once: Turn, acc: list[Val], end: Val) -> list[Val]:
-        """A single row has too few sums to hide the latency of an FMA: UNROLL sets of them, joined at the end."""
-        count = len(acc)
-        none = [const(self.vector, 0)] * count
-
-        def turn(k: Val, sums: list[Val]) -> list[Val]:
-            out: list[Val] = []
-            for u in range(UNROLL):
-                part = sums[u * count : (u + 1) * count]
-                out += once(self.b.add(k, u) if u else k, part)
-            return out
-
-        k, sums = counted(self.b, const("i64", 0), end, UNROLL, acc + none * (UNROLL - 1), turn)
-        total = [
-            self.b.add(self.b.add(sums[v], sums[v + count]), self.b.add(sums[v + 2 * count], sums[v + 3 * count]))
-            for v in range(count)
-        ]
-        return counted(self.b, k, end, 1, total, once)[1]
+        row: Val,
+        height: Val,
+        panel: _Panel,
+        right: Val,
+        left: Val,
+        left_step: Val,
+        right_step: Val,
+        outer: Val,
+        depth: Val,
+        sums: Val,
+        keep: Val,
+    ) -> None:
+        alone = self.around is None and self.rows.extent == 1
+        with self.f.at(**{var: ZERO for var, _ in self.contract.axes}):
+            start = self.f.address(self.left.buffer, self.left.index)
+        start = self.b.offset(start, MEMORY[self.left.dtype], left)
+        rows = const("i64", ALONE) if alone else height
+        args = [rows, panel.width, start, self.row_step, left_step, right, panel.step, right_step, outer, depth]
+        self.b.call(self.micro.function(), "void", [*args, sums, keep])
 
     # -- epilogue -----------------------------------------------------------------------------
-    def _epilogue(self, row: Val, block: _Block, v: int, total: Val, mask: Val | None) -> None:
-        """What follows the contraction in the loops, for one row and one vector of columns."""
-        column = self.b.add(block.first, v * self.lanes) if v else block.first
-        live = None if mask is None else self.b.sub(self.f.size(self.columns.extent), column)
-        lanes = Lanes(self.columns.var, self.lanes, mask, live)
-        with self.f.at(**{self.rows.var: row, self.columns.var: column}), self.f.vector(lanes):
-            self.f.late.update({s.name: s.value for s in self.rows.body if isinstance(s, Let)})
-            self.f.values[self.contract.name] = total
-            for stmt in self.columns.body:
-                if isinstance(stmt, Let):
-                    self.f.late[stmt.name] = stmt.value
-                elif isinstance(stmt, Store):
-                    self.f.store(stmt.buffer, stmt.index, self.f.expr(stmt.value))
+    def _finish(self, row: Val, r: Val, panel: _Panel) -> list[Val]:
+        """What follows the contraction in the loops, for one row of a panel."""
+        b = self.b
+        place = b.offset(self.sums, COMPUTE[self.left.dtype], b.mul(r, SUMS_STEP))
+
+        def vector(at: Val, live: Val | None) -> list[Val]:
+            mask = None
+            if live is not None:
+                ids = const_lanes("i64", range(self.lanes))
+                mask = b.icmp("slt", ids, b.broadcast(live, self.lanes))
+            total = b.load_elements(b.offset(place, COMPUTE[self.left.dtype], at), self.left.dtype, self.lanes, mask)
+            column = b.add(panel.first, at)
+            lanes = Lanes(self.columns.var, self.lanes, mask, live)
+            with self.f.at(**{self.rows.var: row, self.columns.var: column}), self.f.vector(lanes):
+                self._statements(total)
+            return []
+
+        at, _ = counted(b, ZERO, panel.live, self.lanes, [], lambda at, _: vector(at, None))
+        when(b, b.icmp("slt", at, panel.live), [], lambda: vector(at, b.sub(panel.live, at)))
+        return []
+
+    def _statements(self, total: Val) -> None:
+        self.f.late.update({s.name: s.value for s in self.rows.body if isinstance(s, Let)})
+        self.f.values[self.contract.name] = total
+        for stmt in self.columns.body:
+            if isinstance(stmt, Let):
+                self.f.late[stmt.name] = stmt.value
+            elif isinstance(stmt, Store):
+                self.f.store(stmt.buffer, stmt.index, self.f.expr(stmt.value))
 
 
 def _step(index: Dim, var: str) -> Dim:

@@ -150,12 +150,16 @@ class Contract:
 
     It stands in a loop over the columns, which is in a loop over the rows: `left` depends on the row and the
     axes, `right` on the column and the axes, both perhaps on loops further out.
+
+    Only the places count at which 0 <= position < extent for each (position, extent) of `inside`; elsewhere nothing is
+    read. A position is linear in one axis, and in the row or in loops further out.
     """
 
     name: str
     axes: tuple[tuple[str, Dim], ...]
     left: Load
     right: Load
+    inside: tuple[tuple[Dim, Dim], ...] = ()
 
 
 Stmt = Union[Let, Index, Store, Loop, Fold, Contract]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from unmoor.ir.dim import Dim, bounded_divide, const, product, sym
+from unmoor.ir.dim import Dim, const, product, sym
 from unmoor.ir.graph import Node, Value, tensor_type
 from unmoor.ir.kernel import Contract, Loop, Panels, Store
 from unmoor.ir.op import Kind
 from unmoor.ir.scalar import Expr, Load, Ref
 from unmoor.kernels.elements import Elements, nothing_special
+from unmoor.kernels.merge_outer import merge_outer
 from unmoor.kernels.nest import Nest
 from unmoor.kernels.scope import Scope
 from unmoor.ops import TABLE
@@ -50,7 +51,7 @@ class ContractLowering:
             index = broadcast_index(self.point, tensor_type(result).shape)
             expr = self.elements.at(result, self.point, nest.inner)
             nest.inner.statements.append(Store(self.buffers[result], linear(index, tensor_type(result).shape), expr))
-        return nest.close()
+        return merge_outer(nest.close())
 
     def _contract(self, node: Node, index: Index, scope: Scope) -> Expr:
         left, right = node.inputs
@@ -74,33 +75,35 @@ class ContractLowering:
         return Ref(name, a.dtype)
 
     def _convolve(self, node: Node, left: Value, right: Value, scope: Scope) -> Expr:
-        """The k axes are those of the taps; the last taps and the channels lie side by side, and are one axis."""
-        taps, steps, dilations = (tuple(int(str(a)) for a in arg) for arg in node.args[2:5] if isinstance(arg, tuple))
+        """The k axes are the taps and, last, the channels. Padding is never read: its places are not inside."""
+        taps, steps, dilations, before, after = (
+            tuple(int(str(a)) for a in arg) for arg in node.args[2:] if isinstance(arg, tuple)
+        )
         source, matrix = tensor_type(left), tensor_type(right)
-        _, *spatial, groups, channels = source.shape
-        *_, row, column = self.point
-        group = self.point[0] if matrix.rank == 3 and matrix.shape[0] != 1 else const(0)
-        extents = dict(self.axes)
-        place: list[Dim] = []
-        rest = row
-        for extent, tap, step, dilation in reversed(list(zip(spatial, taps, steps, dilations, strict=True))):
-            count = (extent - (dilation * (tap - 1) + 1)) // step + 1
-            rest, at = bounded_divide(rest, count, extents)
-            place.insert(0, at * step)
-        merged = dilations[-1] == 1 and groups == 1
-        sizes = (*map(const, taps[:-1]), channels * taps[-1]) if merged else (*map(const, taps), channels)
-        names = [f"k{a}" for a in range(len(sizes))]
-        axes = tuple((n, s) for n, s in zip(names, sizes, strict=True) if s != 1) or ((names[-1], const(1)),)
-        k = [sym(n) if any(n == m for m, _ in axes) else const(0) for n in names]
-        reach = [p + i * d for p, i, d in zip(place, k, dilations, strict=False)]
-        if merged:
-            reach[-1] = place[-1]
-        a = linear((rest, *reach, group, const(0)), source.shape) + k[-1]
-        depth = linear(tuple(k), sizes)
-        b = linear((*self.point[:-2], depth, column), matrix.shape)
+        _, *spatial, _, channels = source.shape
+        *outer, column = self.point
+        group = outer.pop(0) if matrix.rank == 3 else const(0)
+        image, *places = outer
+        axes: list[tuple[str, Dim]] = []
+        inside: list[tuple[Dim, Dim]] = []
+        k: list[Dim] = []
+        reach: list[Dim] = []
+        for a, place in enumerate(places):
+            padded = before[a] != 0 or after[a] != 0
+            counts = taps[a] != 1 or padded
+            k.append(sym(f"k{a}") if counts else const(0))
+            axes += [(f"k{a}", const(taps[a]))] if counts else []
+            reach.append(place * steps[a] + k[a] * dilations[a] - before[a])
+            inside += [(reach[a], spatial[a])] if padded else []
+        axes.append(("kc", channels))
+        k.append(sym("kc"))
+        at = linear((image, *reach, group, k[-1]), source.shape)
+        depth = linear(tuple(k), (*map(const, taps), channels))
+        matrices = (group,) if matrix.rank == 3 else ()
         name = scope.fresh()
-        left_load = Load(self.buffers[left], a, source.dtype)
-        scope.statements.append(Contract(name, axes, left_load, Load(self.buffers[right], b, matrix.dtype)))
+        a_load = Load(self.buffers[left], at, source.dtype)
+        b_load = Load(self.buffers[right], linear((*matrices, depth, column), matrix.shape), matrix.dtype)
+        scope.statements.append(Contract(name, tuple(axes), a_load, b_load, tuple(inside)))
         return Ref(name, source.dtype)
 
 

@@ -37,6 +37,7 @@ def indices_of(body: tuple[Stmt, ...]) -> Iterator[Dim]:
         if isinstance(stmt, Contract):
             yield stmt.left.index
             yield stmt.right.index
+            yield from (d for bound in stmt.inside for d in bound)
 
 
 def _expr_indices(expr: Expr) -> Iterator[Dim]:
@@ -63,7 +64,8 @@ def rewrite_dims_of(stmt: Stmt, rewrite: Callable[[Dim], Dim]) -> Stmt:
         return replace(stmt, axes=axes, body=body, value=rewrite_expr(stmt.value, rewrite))
     left, right = rewrite_expr(stmt.left, rewrite), rewrite_expr(stmt.right, rewrite)
     assert isinstance(left, Load) and isinstance(right, Load)
-    return replace(stmt, axes=axes, left=left, right=right)
+    inside = tuple((rewrite(position), rewrite(extent)) for position, extent in stmt.inside)
+    return replace(stmt, axes=axes, left=left, right=right, inside=inside)
 
 
 def rewrite_expr(expr: Expr, rewrite: Callable[[Dim], Dim]) -> Expr:

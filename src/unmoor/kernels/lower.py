@@ -12,6 +12,7 @@ from unmoor.kernels.collapse_loops import collapse_loops
 from unmoor.kernels.contract import PACKED, ContractLowering, lower_pack, panels_of
 from unmoor.kernels.join import lower_join
 from unmoor.kernels.map_row import RowLowering
+from unmoor.kernels.roles import with_roles
 from unmoor.kernels.scan import ScanLowering
 from unmoor.kernels.scatter import lower_scatter
 from unmoor.ops import TABLE
@@ -20,7 +21,10 @@ from unmoor.ops import TABLE
 def lower(node: Node) -> KernelCall:
     """The kernel call of a `fusion::` node. Kernels of equal groups are equal, whatever their values' names."""
     kind = node.op.removeprefix("fusion::")
-    block = node.blocks[0]
+    flops = _flops(node.blocks[0].nodes)
+    meaning: dict[str, Dim] = {}
+    if kind == "contract":
+        node, meaning = with_roles(node)
     buffers, names = _buffers(node, kind)
     local: tuple[Buffer, ...] = ()
     if kind == "contract":
@@ -42,9 +46,9 @@ def lower(node: Node) -> KernelCall:
     kernel = collapse_loops(Kernel(_name(node, kind), (*buffers, *local), (), body))
     renamed, symbols = canonical(kernel)
     operands = (*node.inputs, *node.outputs, *(None for _ in local))
-    sizes = tuple(b.storage for b in kernel.buffers)
-    ints = tuple(sym(s) for s in symbols)
-    return KernelCall(renamed, operands, sizes, ints, kernel.body.extent, _flops(block.nodes), node.source)
+    sizes = tuple(b.storage.substitute(meaning) for b in kernel.buffers)
+    ints = tuple(meaning.get(s) or sym(s) for s in symbols)
+    return KernelCall(renamed, operands, sizes, ints, kernel.body.extent.substitute(meaning), flops, node.source)
 
 
 def _buffers(node: Node, kind: str) -> tuple[tuple[Buffer, ...], dict[Value, str]]:

@@ -30,16 +30,24 @@ def output_size(size: Dim, taps: Any, step: Any, dilation: Any) -> Dim:
     return (size - (dim(dilation) * (dim(taps) - 1) + 1)) // dim(step) + 1
 
 
-def _infer(facts: Facts, x: TensorType, w: TensorType, taps: Any, steps: Any, dilations: Any) -> TensorType:
+def _infer(
+    facts: Facts, x: TensorType, w: TensorType, taps: Any, steps: Any, dilations: Any, before: Any, after: Any
+) -> TensorType:
     batch, *spatial, _, _ = x.shape
-    rows = product([batch, *map(output_size, spatial, taps, steps, dilations)])
-    return TensorType(x.dtype, (*w.shape[:-2], rows, w.shape[-1]))
+    wide = [size + p + q for size, p, q in zip(spatial, before, after, strict=True)]
+    return TensorType(x.dtype, (*w.shape[:-2], batch, *map(output_size, wide, taps, steps, dilations), w.shape[-1]))
 
 
 def _np_convolve(
-    x: np.ndarray, w: np.ndarray, taps: Sequence[int], steps: Sequence[int], dilations: Sequence[int]
+    x: np.ndarray,
+    w: np.ndarray,
+    taps: Sequence[int],
+    steps: Sequence[int],
+    dilations: Sequence[int],
+    before: Sequence[int],
+    after: Sequence[int],
 ) -> np.ndarray:
-    seen = x
+    seen = np.pad(x, [(0, 0), *zip(before, after, strict=True), (0, 0), (0, 0)])
     for axis, (tap, step, dilation) in enumerate(zip(taps, steps, dilations, strict=True), 1):
         reach = dilation * (tap - 1) + 1
         whole = np.lib.stride_tricks.sliding_window_view(seen, reach, axis)
@@ -47,28 +55,34 @@ def _np_convolve(
     rank = len(taps)  # [n, places..., groups, channels, taps...]
     order = (rank + 1, *range(rank + 1), *range(rank + 3, 2 * rank + 3), rank + 2)
     windows = np.transpose(seen, order)  # [groups, n, places..., taps..., channels]
-    left = windows.reshape(windows.shape[0], -1, w.shape[-2])
-    return np.asarray(np.matmul(left, w) if w.ndim == 3 else np.matmul(left[0], w))
+    left = windows.reshape(*windows.shape[: rank + 2], w.shape[-2])
+    tall = w.reshape(w.shape[0], *(1,) * rank, *w.shape[-2:]) if w.ndim == 3 else w
+    return np.asarray(np.matmul(left, tall) if w.ndim == 3 else np.matmul(left[0], w))
 
 
 CONVOLVE = Op(
     "prim::convolve",
-    parse_schema("(Tensor self, Tensor weight, int[] taps, int[] steps, int[] dilations) -> Tensor"),
+    parse_schema(
+        "(Tensor self, Tensor weight, int[] taps, int[] steps, int[] dilations, int[] before, int[] after) -> Tensor"
+    ),
     Kind.CONTRACT,
     _infer,
     _np_convolve,
     (),
     lambda d: [
-        Sample((Rand(2, 5, 6, 1, 3), Rand(18, 5), (3, 2), (1, 2), (1, 1))),
-        Sample((Rand(2, 9, 1, 4), Rand(12, 50), (3,), (1,), (2,))),
-        Sample((Rand(2, 9, 3, 4), Rand(3, 8, 5), (2,), (2,), (1,))),
-        Sample((Rand(1, 4, 5, 6, 1, 2), Rand(16, 3), (2, 2, 2), (1, 1, 2), (1, 2, 1))),
+        Sample((Rand(2, 5, 6, 1, 3), Rand(18, 5), (3, 2), (1, 2), (1, 1), (0, 0), (0, 0))),
+        Sample((Rand(2, 5, 6, 1, 3), Rand(27, 5), (3, 3), (1, 1), (1, 1), (1, 1), (1, 1))),
+        Sample((Rand(1, 11, 19, 1, 2), Rand(30, 50), (5, 3), (2, 3), (1, 2), (3, 4), (2, 1))),
+        Sample((Rand(2, 9, 1, 4), Rand(12, 50), (3,), (1,), (2,), (0,), (3,))),
+        Sample((Rand(2, 9, 3, 4), Rand(3, 8, 5), (2,), (2,), (1,), (0,), (0,))),
+        Sample((Rand(2, 4, 5, 3, 2), Rand(3, 18, 5), (3, 3), (1, 1), (1, 1), (1, 1), (1, 1))),
+        Sample((Rand(1, 4, 5, 6, 1, 2), Rand(16, 3), (2, 2, 2), (1, 1, 2), (1, 2, 1), (1, 0, 1), (0, 0, 1))),
     ],
     SUMS,
     lower=True,
     dtypes=FLOATS,
-    doc="Windows of [n, places..., groups, channels] times [groups, taps x channels, outputs], or without groups a "
-    "plain matrix: [groups, n x places, outputs].",
+    doc="Windows of [n, places..., groups, channels], with zeros around the places, times [groups, taps x channels, "
+    "outputs], or without groups a plain matrix: [groups, n, places, outputs].",
 )
 
 
@@ -92,7 +106,7 @@ def convolution(
         raise SignatureError(f"a convolution over {rank} dims needs a tensor of rank {rank + 1} or {rank + 2}")
     taps = tuple(b.facts.int_of(d) for d in shape[2:])
     steps, spread = (tuple(b.facts.int_of(dim(v)) for v in each_of(a, rank)) for a in (stride, dilation))
-    before, after = _padding(padding, taps, spread)
+    before, after = (tuple(b.facts.int_of(dim(p)) for p in side) for side in _padding(padding, taps, spread))
     last = channels_last(b, x, rank)
     return _convolve(b, last, weight, bias, taps, steps, spread, before, after, groups)
 
@@ -129,8 +143,8 @@ def _convolve(
     taps: tuple[int, ...],
     steps: tuple[int, ...],
     dilations: tuple[int, ...],
-    before: Sequence[Any],
-    after: Sequence[Any],
+    before: tuple[int, ...],
+    after: tuple[int, ...],
     groups: int,
 ) -> Any:
     """The convolution of [n, places..., c], its result with the channels second."""
@@ -139,26 +153,30 @@ def _convolve(
     channels = b.type_of(x).shape[-1]
     if not b.facts.equal(channels, each * groups):
         raise SignatureError(f"a convolution of {channels} channels by weights for {each * groups}")
-    x = pad(b, x, (0, *before, 0), (0, *after, 0))
+    cut = [tuple(min(p, 0) for p in side) for side in (before, after)]
+    x = pad(b, x, (0, *cut[0], 0), (0, *cut[1], 0))  # negative padding cuts off
+    before, after = (tuple(max(p, 0) for p in side) for side in (before, after))
     batch, *spatial, _ = b.type_of(x).shape
-    for size, tap, dilation in zip(spatial, taps, dilations, strict=True):
-        if not b.facts.at_most(dilation * (tap - 1) + 1, size):
+    for size, tap, dilation, p, q in zip(spatial, taps, dilations, before, after, strict=True):
+        if not b.facts.at_most(dilation * (tap - 1) + 1, size + p + q):
             raise SignatureError(
-                f"the window of a convolution reaches over {dilation * (tap - 1) + 1} places of {size}"
+                f"the window of a convolution reaches over {dilation * (tap - 1) + 1} places of {size + p + q}"
             )
-    places = [output_size(s, t, p, d) for s, t, p, d in zip(spatial, taps, steps, dilations, strict=True)]
     if each == 1 and groups > 1:
+        x = pad(b, x, (0, *before, 0), (0, *after, 0))
         made = _depthwise(b, x, weight, taps, steps, dilations)
-        made = made if bias is None else b.emit("aten::add", made, bias)
-        return channels_first(b, made, rank)
-    grouped = b.emit("prim::reshape", x, (batch, *spatial, const(groups), each))
-    matrix = _matrix(b, weight, groups)
-    made = b.emit("prim::convolve", grouped, matrix, taps, steps, dilations)
-    if groups > 1:
-        made = b.emit("prim::permute", made, (1, 0, 2))
-        made = b.emit("prim::reshape", made, (batch * product(places), outputs))
+    elif groups == 1 and all(n == 1 for n in (*taps, *steps)) and not any((*before, *after)):
+        flat = b.emit("prim::reshape", x, (batch * product(spatial), channels))
+        made = b.emit("prim::reshape", b.emit("prim::matmul", flat, _matrix(b, weight, 1)), (batch, *spatial, outputs))
+    else:
+        grouped = b.emit("prim::reshape", x, (batch, *spatial, const(groups), each))
+        made = b.emit("prim::convolve", grouped, _matrix(b, weight, groups), taps, steps, dilations, before, after)
+        if groups > 1:
+            places = b.type_of(made).shape[2:-1]
+            made = b.emit("prim::permute", made, (*range(1, rank + 2), 0, rank + 2))
+            made = b.emit("prim::reshape", made, (batch, *places, outputs))
     made = made if bias is None else b.emit("aten::add", made, bias)
-    return channels_first(b, b.emit("prim::reshape", made, (batch, *places, outputs)), rank)
+    return channels_first(b, made, rank)
 
 
 def _matrix(b: Builder, weight: Any, groups: int) -> Any:
@@ -214,8 +232,8 @@ def transposed(
     last = channels_last(b, x, rank)
     for axis, step in enumerate(steps, 1):
         last = _spread(b, last, axis, step)
-    before = [d * (t - 1) - p for t, d, p in zip(taps, spread, margin, strict=True)]
-    after = [p + e for p, e in zip(before, extra, strict=True)]
+    before = tuple(d * (t - 1) - p for t, d, p in zip(taps, spread, margin, strict=True))
+    after = tuple(p + e for p, e in zip(before, extra, strict=True))
     channels, each = shape[:2]
     split = b.emit("prim::reshape", weight, (const(groups), channels // groups, each, *shape[2:]))
     swapped = b.emit("prim::permute", split, (0, 2, 1, *range(3, rank + 3)))
@@ -263,15 +281,12 @@ def _np_convolution(
         return np.asarray(_np_convolution(x[None], w, bias, stride, padding, dilation, groups)[0])
     steps, spread, taps = each_of(stride, rank), each_of(dilation, rank), w.shape[2:]
     before, after = _padding(padding, taps, spread)
-    made = np.pad(np.moveaxis(x, 1, -1), [(0, 0), *zip(before, after, strict=True), (0, 0)])
+    made = np.moveaxis(x, 1, -1)
     grouped = made.reshape(*made.shape[:-1], groups, w.shape[1])
     split = np.moveaxis(w.reshape(groups, -1, *w.shape[1:]), (1, 2), (-1, -2))
     matrix = split.reshape(groups, -1, w.shape[0] // groups)
-    out = _np_convolve(grouped, matrix, taps, steps, spread)
-    places = [
-        (n - (d * (t - 1) + 1)) // s + 1 for n, t, s, d in zip(made.shape[1:-1], taps, steps, spread, strict=True)
-    ]
-    result = np.moveaxis(out, 0, 1).reshape(x.shape[0], *places, w.shape[0])
+    out = _np_convolve(grouped, matrix, taps, steps, spread, before, after)
+    result = np.moveaxis(out, 0, -2).reshape(*out.shape[1:-1], w.shape[0])
     return np.asarray(np.moveaxis(result if bias is None else result + bias, -1, 1))
 
 

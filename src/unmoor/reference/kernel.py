@@ -78,6 +78,8 @@ class _Run:
     def contract(self, stmt: Contract) -> Any:
         total = stmt.left.dtype.numpy.type(0)
         for _ in self.points(stmt.axes):
+            if not all(0 <= p.evaluate(self.sizes) < e.evaluate(self.sizes) for p, e in stmt.inside):
+                continue
             total += self.expr(stmt.left) * total.dtype.type(self.expr(stmt.right))
         return total
 

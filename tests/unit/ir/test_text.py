@@ -16,6 +16,7 @@ from unmoor.ir.parser import parse_dim, parse_graph, parse_kernel
 from unmoor.ir.printer import print_graph, print_kernel
 from unmoor.ir.scalar import IndexValue, Load, Number, Ref, apply, cast
 from unmoor.ir.types import INT, TensorType
+from unmoor.ir.verify import verify_kernel
 
 S, T, I, J, K = map(sym, ("s0", "s1", "i", "j", "k"))
 F = TensorType(f32, (S, const(8)))
@@ -92,11 +93,38 @@ def rows() -> Kernel:
     )
 
 
-@pytest.mark.parametrize("kernel", [softmax(), linear(), rows()], ids=lambda k: k.name)
+def convolution() -> Kernel:
+    """Windows of three places along a padded axis: what lies outside does not count."""
+    at = I + sym("t") - 1
+    contract = Contract(
+        "a",
+        (("t", const(3)), ("k", T)),
+        Load("x", at * T + K, f32),
+        Load("w", (sym("t") * T + K) * 8 + J, f32),
+        ((at, S),),
+    )
+    return Kernel(
+        "convolution",
+        (Buffer("x", f32, S * T, "in"), Buffer("w", f32, T * 24, "in"), Buffer("y", f32, S * 8, "out")),
+        ("s0", "s1"),
+        Loop("i", S, (Loop("j", const(8), (contract, Store("y", I * 8 + J, Ref("a", f32)))),)),
+    )
+
+
+@pytest.mark.parametrize("kernel", [softmax(), linear(), rows(), convolution()], ids=lambda k: k.name)
 def test_kernels_read_back(kernel):
     text = print_kernel(kernel)
     assert parse_kernel(text) == kernel
     assert print_kernel(parse_kernel(text)) == text
+
+
+def test_a_bound_is_linear_in_one_axis():
+    kernel = convolution()
+    verify_kernel(kernel)
+    text = print_kernel(kernel)
+    for wrong in ("0 <= i + t + k - 1 < s0", "0 <= i*s1 + t < s0", "0 <= i < s0", "0 <= t < s0, 0 <= k < q"):
+        with pytest.raises(VerifyError):
+            verify_kernel(parse_kernel(text.replace("0 <= i + t - 1 < s0", wrong)))
 
 
 def graph() -> Graph:

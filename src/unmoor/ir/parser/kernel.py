@@ -84,6 +84,19 @@ class _Kernel:
             axes.append(self._axis())
         return tuple(axes)
 
+    def _inside(self) -> tuple[tuple[Dim, Dim], ...]:
+        """`where 0 <= position < extent, ...`, if it is there."""
+        bounds: list[tuple[Dim, Dim]] = []
+        more = self.t.skip("where")
+        while more:
+            self.t.take("0")
+            self.t.take("<=")
+            position = take_dim(self.t)
+            self.t.take("<")
+            bounds.append((position, take_dim(self.t)))
+            more = self.t.skip(",")
+        return tuple(bounds)
+
     def _body(self) -> tuple[Stmt, ...]:
         self.t.take("{")
         self.t.deeper()
@@ -160,6 +173,7 @@ class _Kernel:
     def _contract(self) -> Contract:
         name = self.t.take("name").text
         axes = self._axes()
+        inside = self._inside()
         self.t.take("{")
         left = self._expr()
         self.t.take("*")
@@ -168,7 +182,7 @@ class _Kernel:
         if not isinstance(left, Load) or not isinstance(right, Load):
             raise self.t.error("a contraction multiplies two loads")
         self.types[name] = left.dtype
-        return Contract(name, axes, left, right)
+        return Contract(name, axes, left, right, inside)
 
     def _expr(self) -> Expr:
         t = self.t

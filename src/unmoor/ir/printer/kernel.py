@@ -39,11 +39,16 @@ def _stmt(stmt: Stmt, indent: str) -> list[str]:
         head = f"{indent}fold {stmt.name} = {stmt.fn} over {axes} {{"
         return [head, *_body(stmt.body, indent + "  "), f"{indent}  {print_expr(stmt.value)}", f"{indent}}}"]
     product = f"{print_expr(stmt.left)} * {print_expr(stmt.right)}"
-    return [f"{indent}contract {stmt.name} over {axes} {{ {product} }}"]
+    return [f"{indent}contract {stmt.name} over {axes}{_inside(stmt.inside)} {{ {product} }}"]
 
 
 def _axes(axes: tuple[tuple[str, Dim], ...]) -> str:
     return ", ".join(f"{var} < {extent}" for var, extent in axes)
+
+
+def _inside(bounds: tuple[tuple[Dim, Dim], ...]) -> str:
+    listed = ", ".join(f"0 <= {position} < {extent}" for position, extent in bounds)
+    return f" where {listed}" if listed else ""
 
 
 def print_expr(expr: Expr) -> str:

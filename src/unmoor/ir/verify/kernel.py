@@ -4,7 +4,7 @@
 - `in` buffers are only read; every dim uses only the kernel's ints and the loop indices around it.
 - Operands have the arity, categories and common dtype that `ir.scalar.FUNCTIONS` asks for; stores fit their buffer.
 - The value of an Index is an i64; its name is known in what follows inside the same loop.
-- A Contract stands in a column loop inside a row loop, on floats of one dtype.
+- A Contract stands in a column loop inside a row loop, on floats of one dtype; its bounds are linear in one axis.
 - An index whose terms are all non-negative stays below its buffer's element count at the last turn of every loop, where
   that can be told from the form of the sizes.
 """
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from unmoor.dtypes import DType, bool_, i64
 from unmoor.errors import VerifyError
-from unmoor.ir.dim import Dim, nonnegative
+from unmoor.ir.dim import Dim, const, nonnegative
 from unmoor.ir.kernel import FOLDS, Contract, Fold, Index, Kernel, Let, Loop, Stmt, Store
 from unmoor.ir.printer.kernel import print_expr
 from unmoor.ir.scalar import FUNCTIONS, Apply, Expr, IndexValue, Load, Number, Ref
@@ -32,7 +32,8 @@ class _Verifier:
         self.buffers = {b.name: b for b in kernel.buffers}
         self.extents: dict[str, Dim] = {}
         self.values: dict[str, DType] = {}
-        self.depth = 0
+        self.loops: list[str] = []
+        self.bounded = False  # whether only places inside stated bounds are read
 
     def run(self) -> None:
         if len(self.buffers) < len(self.kernel.buffers):
@@ -52,9 +53,9 @@ class _Verifier:
     def _loop(self, loop: Loop) -> None:
         self._dim(loop.extent)
         with_loop = self._enter(((loop.var, loop.extent),))
-        self.depth += 1
+        self.loops.append(loop.var)
         self._body(loop.body)
-        self.depth -= 1
+        self.loops.pop()
         self._leave(with_loop)
 
     def _enter(self, axes: tuple[tuple[str, Dim], ...]) -> tuple[dict[str, Dim], dict[str, DType]]:
@@ -114,14 +115,34 @@ class _Verifier:
         self._define(stmt.name, i64 if stmt.fn.startswith("arg") else dtype)
 
     def _contract(self, stmt: Contract) -> None:
-        if self.depth < 2:
+        if len(self.loops) < 2:
             raise self._error(f"the contraction {stmt.name} needs a row and a column loop around it")
         before = self._enter(stmt.axes)
-        left, right = self._expr(stmt.left), self._expr(stmt.right)
+        self._bounds(stmt)
+        self.bounded = bool(stmt.inside)
+        left = self._expr(stmt.left)
+        self.bounded = False
+        right = self._expr(stmt.right)
         self._leave(before)
         if left is not right.compute or not left.is_float:
             raise self._error(f"the contraction {stmt.name} is of {left} and {right}")
         self._define(stmt.name, left)
+
+    def _bounds(self, stmt: Contract) -> None:
+        """Each position moves on along one axis, and one of them at most along the rows, by constant steps."""
+        row = self.loops[-2]
+        along_rows = 0
+        for position, extent in stmt.inside:
+            self._dim(position)
+            self._dim(extent)
+            steps = [position.coefficient(v) for v in (row, *(v for v, _ in stmt.axes))]
+            if not all(s is not None and s.is_const and s.value >= 0 for s in steps) or steps[1:].count(const(0)) != (
+                len(stmt.axes) - 1
+            ):
+                raise self._error(f"the contraction {stmt.name} is bounded by {position}, not linear in one axis")
+            along_rows += steps[0] != 0
+        if along_rows > 1:
+            raise self._error(f"the contraction {stmt.name} has two bounds that depend on the row {row}")
 
     def _expr(self, e: Expr) -> DType:
         if isinstance(e, Number):
@@ -157,7 +178,7 @@ class _Verifier:
 
     def _index(self, buffer: str, index: Dim) -> None:
         self._dim(index)
-        if not nonnegative(index):
+        if self.bounded or not nonnegative(index):
             return  # bounded by a relation of the signature; the reference checks each access
         highest = index.substitute({v: e - 1 for v, e in reversed(self.extents.items())})
         beyond = highest - self.buffers[buffer].numel

@@ -1,0 +1,216 @@
+"""The micro-kernel: a tile of rows x columns of a contraction, added up in registers. All kernels of a module share it.
+
+Its function multiplies `rows` rows of the left operand, `row_step` elements apart, with the columns of one panel, over
+`outer` turns of `depth` steps, and leaves the sums in a small buffer on the caller's stack: SUMS_STEP elements from row
+to row. With `keep` it adds to what the buffer holds; without, and no terms, it fills it with zeros. What follows the
+sums is the caller's. Each element is the sum of its terms in order, whatever rows stand beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from unmoor.codegen.builder import (
+    COMPUTE,
+    KERNEL_ATTRIBUTES,
+    MEMORY,
+    Builder,
+    Module,
+    Val,
+    const,
+    const_lanes,
+    vec,
+)
+from unmoor.codegen.counted import counted
+from unmoor.dtypes import DType
+from unmoor.ir.kernel import PANEL_WIDTH
+
+SUMS_STEP = PANEL_WIDTH
+UNROLL = 4  # steps of k per turn
+ALONE = 0  # in place of a number of rows: one row that is all there is, which may be added up in several sums
+
+PARAMS = (
+    ("i64", "rows"),
+    ("i64", "width"),
+    ("ptr noalias readonly", "left"),
+    ("i64", "row_step"),
+    ("i64", "left_step"),
+    ("ptr noalias readonly", "right"),
+    ("i64", "depth_step"),
+    ("i64", "right_step"),
+    ("i64", "outer"),
+    ("i64", "depth"),
+    ("ptr noalias", "sums"),
+    ("i1", "keep"),
+)
+ATTRIBUTES = f'{KERNEL_ATTRIBUTES} noinline "no-jump-tables"="true"'
+
+
+@dataclass(frozen=True)
+class MicroKernel:
+    """The micro-kernels of one dtype; `right` may be stored as half floats. `masked` reads `width` columns and no more,
+    where the right operand lies in no panels."""
+
+    module: Module
+    dtype: DType
+    right: DType
+    masked: bool
+
+    @property
+    def lanes(self) -> int:
+        return (64 if self.module.avx512 else 32) // self.dtype.size
+
+    @property
+    def most_rows(self) -> int:
+        """Rows of the highest tile: with `most_vectors` it fills the registers, 32 of 64 bytes or 16 of 32."""
+        return 8 if self.module.avx512 else 6
+
+    @property
+    def most_vectors(self) -> int:
+        """Registers of a row. Narrow ones are a cache line of a panel's row: half a line more would fetch both halves
+        for every tile."""
+        return 3 if self.module.avx512 else 2
+
+    def function(self) -> str:
+        """The name of the function with the parameters PARAMS."""
+        name = f"micro_{self.dtype.name}_{self.right.name}{'_masked' if self.masked else ''}"
+        return self.module.unit(name, lambda: self._dispatch(name))
+
+    def _dispatch(self, name: str) -> None:
+        """Cuts the columns into as many registers as a tile has, and picks the function for the rows."""
+        b = Builder(self.module, name, PARAMS, internal=True, attributes=ATTRIBUTES)
+        rows, width, left, row_step, left_step, right, *rest = b.params
+        sums, keep = rest[-2:]
+        tiles = [
+            (r, v, self.module.unit(f"{name}_{r}x{v}", lambda r=r, v=v: self._tile(f"{name}_{r}x{v}", r, v)))  # type: ignore[misc]
+            for v in range(1, self.most_vectors + 1)
+            for r in range(ALONE, self.most_rows + 1)
+        ]
+
+        def columns(first: Val, carried: list[Val]) -> list[Val]:
+            place = b.offset(right, MEMORY[self.right], first)
+            into = b.offset(sums, COMPUTE[self.dtype], first)
+            left_over = b.sub(width, first)
+            vectors = b.sdiv(b.add(left_over, self.lanes - 1), self.lanes)
+            vectors = b.intrinsic("smin", [vectors, const("i64", self.most_vectors)])
+            which = b.add(b.mul(vectors, self.most_rows + 1), rows)
+            labels = [b.new_label("tile") for _ in tiles]
+            done = b.new_label("done")
+            cases = " ".join(
+                f"i64 {v * (self.most_rows + 1) + r}, label %{label}"
+                for (r, v, _), label in zip(tiles, labels, strict=True)
+            )
+            b.line(f"switch {which.typed}, label %{done} [ {cases} ]")
+            for (_, _, function), label in zip(tiles, labels, strict=True):
+                b.start(label)
+                args = [rows, left_over, left, row_step, left_step, place, *rest[:-2], into, keep]
+                b.call(function, "void", args)
+                b.br(done)
+            b.start(done)
+            return carried
+
+        reach = b.add(width, self.lanes * self.most_vectors - 1)  # a narrower tile at the end counts as one more turn
+        counted(b, const("i64", 0), reach, self.lanes * self.most_vectors, [], columns)
+        b.ret()
+        b.finish()
+
+    def _tile(self, name: str, rows: int, vectors: int) -> None:
+        b = Builder(self.module, name, PARAMS, internal=True, attributes=ATTRIBUTES)
+        _Tile(self, b, rows, vectors).emit()
+
+
+class _Tile:
+    """The function of one number of rows and of registers per row."""
+
+    def __init__(self, kind: MicroKernel, b: Builder, rows: int, vectors: int) -> None:
+        self.kind, self.b, self.vectors = kind, b, vectors
+        self.alone, self.rows = rows == ALONE, max(rows, 1)
+        self.vector = vec(COMPUTE[kind.dtype], kind.lanes)
+        _, width, self.left, self.row_step, self.left_step, self.right, *rest = b.params
+        self.depth_step, self.right_step, self.outer, self.depth, self.sums, self.keep = rest
+        self.masks = [self._mask(width, v) if kind.masked else None for v in range(vectors)]
+
+    def _mask(self, width: Val, v: int) -> Val:
+        live = self.b.sub(width, v * self.kind.lanes)
+        return self.b.icmp("slt", const_lanes("i64", range(self.kind.lanes)), self.b.broadcast(live, self.kind.lanes))
+
+    def emit(self) -> None:
+        b = self.b
+        places = [
+            b.offset(self.sums, COMPUTE[self.kind.dtype], r * SUMS_STEP + v * self.kind.lanes)
+            for r in range(self.rows)
+            for v in range(self.vectors)
+        ]
+        kept, start, first = b.new_label("kept"), b.new_label("start"), b.label
+        b.cond_br(self.keep, kept, start)
+        b.start(kept)
+        held = [b.load(p, self.vector) for p in places]
+        b.br(start)
+        b.start(start)
+        zero = const(self.vector, 0)
+        acc = [b.phi(self.vector, (zero, first), (h, kept)) for h in held]
+        steps = [self.depth_step, *(b.mul(self.depth_step, u) for u in range(2, UNROLL + 1))]
+
+        def turn(_: Val, carried: list[Val]) -> list[Val]:
+            left, right, *sums = carried
+            sums = self._along(left, right, sums, steps)
+            return [
+                b.offset(left, MEMORY[self.kind.dtype], self.left_step),
+                b.offset(right, MEMORY[self.kind.right], self.right_step),
+                *sums,
+            ]
+
+        carried = [self.left, self.right, *acc]
+        _, (_, _, *acc) = counted(b, const("i64", 0), self.outer, 1, carried, turn)
+        for place, total in zip(places, acc, strict=True):
+            b.store(total, place)
+        b.ret()
+        b.finish()
+
+    def _along(self, left: Val, right: Val, acc: list[Val], steps: Sequence[Val]) -> list[Val]:
+        """`depth` steps, UNROLL at a time; a row alone in UNROLL sets of sums, which hide the latency of an FMA."""
+        b, elem = self.b, MEMORY[self.kind.right]
+        starts = [left]
+        for r in range(1, self.rows):
+            starts.append(b.offset(left, MEMORY[self.kind.dtype], b.mul(self.row_step, r)))
+        count = len(acc)
+        sets = UNROLL if self.alone else 1
+
+        def several(k: Val, carried: list[Val]) -> list[Val]:
+            place, *sums = carried
+            for u in range(UNROLL):
+                own = slice((u % sets) * count, (u % sets + 1) * count)
+                here = b.offset(place, elem, steps[u - 1]) if u else place
+                sums[own] = self._step(starts, b.add(k, u) if u else k, here, sums[own])
+            return [b.offset(place, elem, steps[UNROLL - 1]), *sums]
+
+        def single(k: Val, carried: list[Val]) -> list[Val]:
+            place, *sums = carried
+            return [b.offset(place, elem, steps[0]), *self._step(starts, k, place, sums)]
+
+        none = [const(self.vector, 0)] * (count * (sets - 1))
+        k, (right, *sums) = counted(b, const("i64", 0), self.depth, UNROLL, [right, *acc, *none], several)
+        while len(sums) > count:
+            half = len(sums) // 2
+            sums = [b.add(x, y) for x, y in zip(sums[:half], sums[half:], strict=True)]
+        return counted(b, k, self.depth, 1, [right, *sums], single)[1][1:]
+
+    def _step(self, starts: Sequence[Val], k: Val, place: Val, acc: Sequence[Val]) -> list[Val]:
+        """One step of k: a row of the right operand times one element of each row of the left one."""
+        b, kind = self.b, self.kind
+        right = [
+            b.load_elements(b.offset(place, MEMORY[kind.right], v * kind.lanes), kind.right, kind.lanes, self.masks[v])
+            for v in range(self.vectors)
+        ]
+        out: list[Val] = []
+        for r, start in enumerate(starts):
+            x = b.load(b.offset(start, MEMORY[kind.dtype], k), COMPUTE[kind.dtype])
+            wide = b.broadcast(x, kind.lanes)
+            out += [b.fma(wide, right[v], acc[r * self.vectors + v]) for v in range(self.vectors)]
+        return out
+
+
+def stack_of_sums(b: Builder, dtype: DType, rows: int) -> Val:
+    """The buffer that a micro-kernel leaves its sums in."""
+    return b.local(COMPUTE[dtype], rows * SUMS_STEP)
