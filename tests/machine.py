@@ -5,10 +5,23 @@ from __future__ import annotations
 import ctypes
 import mmap
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
+from unmoor.codegen import host_target
 from unmoor.ir.object_code import ObjectCode
+from unmoor.ir.target import ALL, X86_64_V4, Target
+
+
+def runnable() -> tuple[Target, ...]:
+    """Targets whose code this processor runs; where it lacks AVX-512, also that code with its vectors split."""
+    host = host_target()
+    if host is None:
+        return ()
+    split = (replace(X86_64_V4, name="x86-64-v4, split", cpu=host.cpu),) if host.rank < X86_64_V4.rank else ()
+    return (*(t for t in ALL if t.rank <= host.rank), *split)
+
 
 KERNEL = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
 libc = ctypes.CDLL(None)

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from machine import Machine
+from machine import Machine, runnable
 
-from unmoor.codegen import generate, host_target
+from unmoor.codegen import generate
 from unmoor.dtypes import BY_NAME, BY_NUMPY, DType, bf16, numbers_of
 from unmoor.emit.builtins import builtin_use, is_builtin
 from unmoor.errors import SignatureError
@@ -23,7 +23,6 @@ from unmoor.ir.graph import Constant, Graph, Node, Value
 from unmoor.ir.kernel import Kernel
 from unmoor.ir.op import Kind, Op
 from unmoor.ir.recording import ExampleTensor
-from unmoor.ir.target import ALL as ALL_TARGETS
 from unmoor.ir.target import Target
 from unmoor.kernels import lower
 from unmoor.ops import FAMILIES, TABLE, evaluate
@@ -155,12 +154,12 @@ def one_node(op: Op, args: tuple[Any, ...]) -> tuple[Graph, list[np.ndarray], tu
     return Graph("f", tuple(inputs), (), (Node(op.name, lifted, outputs),), outputs), arrays, example
 
 
-TARGETS = [t for t in ALL_TARGETS if (host := host_target()) is not None and t.rank <= host.rank]
+TARGETS = runnable()
 
 
-def targets_for(dtype: str) -> list[Target]:
+def targets_for(dtype: str) -> tuple[Target, ...]:
     """Every target; of dtypes that are only stored one in turn, since their arithmetic is another's."""
-    return [TARGETS[BY_NAME[dtype].code % len(TARGETS)]] if stored(dtype) and TARGETS else TARGETS
+    return (TARGETS[BY_NAME[dtype].code % len(TARGETS)],) if stored(dtype) and TARGETS else TARGETS
 
 
 def compiled(target: Target) -> Callable[..., None]:

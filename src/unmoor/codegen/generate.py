@@ -13,14 +13,14 @@ from unmoor.codegen.nest import Nest
 from unmoor.errors import MissingDependency
 from unmoor.ir.kernel import Kernel
 from unmoor.ir.object_code import ObjectCode
-from unmoor.ir.target import ALL, Target
+from unmoor.ir.target import ALL, X86_64_V4, Target
 
 FEATURES = {"x86-64-v3": ("avx2", "fma", "bmi2"), "x86-64-v4": ("avx512f", "avx512bw", "avx512dq", "avx512vl")}
 
 
 def llvm_ir(kernels: Sequence[Kernel], target: Target) -> str:
     """The LLVM IR of kernels, as text."""
-    module = Module(avx512=target.vector_bytes == 64)
+    module = Module(avx512=target.cpu == X86_64_V4.cpu)
     for kernel in kernels:
         _function(module, kernel, target)
     return module.text()
@@ -70,7 +70,7 @@ def _llvm() -> Any:
 @cache
 def _machine(target: Target) -> Any:
     made = _llvm().Target.from_triple(target.triple)
-    features = "-prefer-256-bit" if target.vector_bytes == 64 else ""
+    features = "-prefer-256-bit" if target.cpu == X86_64_V4.cpu else ""
     return made.create_target_machine(cpu=target.cpu, features=features, opt=2, reloc="pic", codemodel="small")
 
 
