@@ -90,9 +90,3 @@ def test_operands_that_eager_refuses_are_refused() -> None:
     net = torch.nn.Linear(3, 2).requires_grad_(False)
     with pytest.raises(unmoor.UnmoorError, match="dtypes differ"):
         unmoor.trace(net, torch.ones(2, 3))(torch.ones(2, 3, dtype=torch.float16))
-
-
-def test_a_half_float_that_an_op_is_not_held_to_is_refused() -> None:
-    layer = torch.nn.ConvTranspose1d(2, 2, 2).half().requires_grad_(False)
-    with pytest.raises(unmoor.Unsupported, match="conv_transpose1d of float16 is not supported: convert to float32"):
-        unmoor.trace(layer, torch.ones(1, 2, 3, dtype=torch.float16))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from unmoor.dtypes import DType, numbers_of
-from unmoor.errors import SignatureError, Unsupported
+from unmoor.errors import SignatureError
 from unmoor.ir.dim import Dim
 from unmoor.ir.graph import NOWHERE, Arg, Names, Node, Source, Value, tensor_type
 from unmoor.ir.op import Kind, Op
@@ -17,8 +17,6 @@ from unmoor.ops.evaluation import OPERAND, computes, dtypes_in, half_result, ope
 from unmoor.ops.family import NumberType, in_dtype, number_type
 from unmoor.specialise.facts import ExampleFacts
 from unmoor.specialise.spans import Span, span_of
-
-HALVES = frozenset(("f16", "bf16"))  # an op that lists one of them takes no other
 
 
 class TypedBuilder:
@@ -63,9 +61,6 @@ class TypedBuilder:
         """The op taken apart. Of half floats as eager kernels do it: everything in f32, rounded once at the end."""
         assert entry.decompose is not None
         target = half_result(entry, self._typed(args))
-        if target is not None and target.name not in entry.dtypes and HALVES & set(entry.dtypes):
-            name = entry.name.split("::")[1]
-            raise Unsupported(f"{name} of {target.torch_name} is not supported: convert to float32 and back")
         if target is not None:
             args = tuple(self._widened(self._common(a, target), halves=True) for a in args)
         made = entry.decompose(self, *args)
