@@ -157,9 +157,11 @@ def one_node(op: Op, args: tuple[Any, ...]) -> tuple[Graph, list[np.ndarray], tu
 TARGETS = runnable()
 
 
-def targets_for(dtype: str) -> tuple[Target, ...]:
-    """Every target; of dtypes that are only stored one in turn, since their arithmetic is another's."""
-    return (TARGETS[BY_NAME[dtype].code % len(TARGETS)],) if stored(dtype) and TARGETS else TARGETS
+def targets_for(dtype: str, number: int) -> tuple[Target, ...]:
+    """Every target for the first sample of f32, for others one in turn: the arithmetic of vectors is the same."""
+    if (dtype, number) != ("f32", 0) and TARGETS:
+        return (TARGETS[(BY_NAME[dtype].code + number) % len(TARGETS)],)
+    return TARGETS
 
 
 def compiled(target: Target) -> Callable[..., None]:
@@ -226,7 +228,7 @@ def test_op(op: Op, dtype: str, number: int) -> None:
     grouped = fuse(typed)
     for got, wanted in zip(run_kernels(grouped, arrays, run_kernel), want, strict=True):
         close(op, got, wanted)
-    for target in targets_for(dtype):
+    for target in targets_for(dtype, number):
         for got, wanted in zip(run_kernels(grouped, arrays, compiled(target)), want, strict=True):
             close(op, got, wanted)
 
