@@ -117,7 +117,7 @@ TEST_CASE("what is no Unmoor file is named") {
 
 TEST_CASE("a newer format is told from a damaged one") {
   Image image = NoKernels();
-  image.oldest_reader = 3;
+  image.oldest_reader = 99;
   Model model;
   um_error error;
   CHECK(OpenBytes(image.Encode(), UM_TRUST_NO, &model, &error) == UM_NEWER_FORMAT);

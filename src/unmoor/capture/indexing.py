@@ -14,23 +14,19 @@ from unmoor.ir.graph import Arg
 Items = tuple[Arg, ...]
 
 
-def items_of(recorder: Recorder, index: Any, masks: bool = False) -> tuple[Items, Any, bool]:
-    """(items for the graph, index with plain numbers for torch, whether indexing with it gives a view).
-
-    Raises Unsupported for boolean masks, unless `masks` allows them: what is read through one has no fixed size, while
-    an assignment leaves the tensor as large as it was.
-    """
+def items_of(recorder: Recorder, index: Any) -> tuple[Items, Any, bool]:
+    """(items for the graph, index with plain numbers for torch, whether indexing with it gives a view)."""
     parts = index if isinstance(index, tuple) else (index,)
     recorded, real, is_view = [], [], True
     for part in parts:
-        item, plain, views = _item(recorder, part, masks)
+        item, plain, views = _item(recorder, part)
         recorded.append(item)
         real.append(plain)
         is_view = is_view and views
     return tuple(recorded), tuple(real), is_view
 
 
-def _item(recorder: Recorder, part: Any, masks: bool) -> tuple[Arg, Any, bool]:
+def _item(recorder: Recorder, part: Any) -> tuple[Arg, Any, bool]:
     if part is None:
         return ("newaxis",), None, True
     if part is Ellipsis:
@@ -51,11 +47,10 @@ def _item(recorder: Recorder, part: Any, masks: bool) -> tuple[Arg, Any, bool]:
         recorder.tracks.adopt(made, made=True)
         part = made
     if isinstance(part, torch.Tensor):
-        if part.dtype is torch.uint8 or (part.dtype is torch.bool and not (masks and part.dim())):
-            raise recorder.refusal(
-                "indexing with a mask is not supported: the size of its result depends on data",
-                "use torch.where, or multiply by the mask",
-            )
+        if part.dtype is torch.uint8:
+            raise recorder.refusal("indexing with a mask of uint8 is not supported", "convert it: `mask.bool()`")
+        if part.dtype is torch.bool and not part.dim():
+            raise recorder.refusal("indexing with a mask of rank 0 is not supported", "use torch.where")
         return recorder.argument(part), part, False
     raise recorder.refusal(f"indexing with a {type(part).__name__} is not supported")
 

@@ -380,7 +380,7 @@ def _getitem(recorder: Recorder, original: Method, tensor: torch.Tensor, index: 
 
 def _setitem(recorder: Recorder, original: Method, tensor: torch.Tensor, index: Any, value: Any) -> None:
     track = recorder.tracks.of(tensor)
-    items, real, _ = items_of(recorder, index, masks=True)
+    items, real, _ = items_of(recorder, index)
     if recorder.wrote_already(track, items, value):
         return
     recorder.tracks.check_writable(track, "the assignment to x[...]")

@@ -26,7 +26,8 @@ from unmoor.ir.recording import Froze
 
 # Ops that share their argument's memory or copy it, as its strides and dtype ask.
 LOOSE = frozenset(("aten::reshape", "aten::contiguous", "aten::flatten", "aten::to"))
-PIECES = frozenset(("aten::unbind", "aten::split", "aten::chunk"))
+COLUMNS = ("aten::nonzero_numpy", "aten::where_places")  # a tensor for each axis
+PIECES = frozenset(("aten::unbind", "aten::split", "aten::chunk", *COLUMNS))
 
 
 def dtype_of(tensor: torch.Tensor) -> DType:
@@ -318,6 +319,9 @@ class Recorder:
         """The number of tensors that unbind, split or chunk give is part of the program."""
         tensor, axis = ours[0], ours[-1]
         if self.tracks.of(tensor).fixed:
+            return
+        if name in COLUMNS:
+            self.rank(tensor, tensor.dim())
             return
         along = axis if axis >= 0 else self.rank(tensor, tensor.dim()) + axis
         size = self.size(tensor, along, tensor.size(along))

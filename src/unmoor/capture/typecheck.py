@@ -9,7 +9,7 @@ import torch
 from unmoor import ops
 from unmoor.dtypes import BY_TORCH_NAME
 from unmoor.errors import SignatureError, VerifyError
-from unmoor.ir.dim import DimLike, const, dim
+from unmoor.ir.dim import Dim, DimLike, const, dim
 from unmoor.ir.types import TensorType
 
 
@@ -24,6 +24,12 @@ class ConcreteFacts:
 
     def int_of(self, a: DimLike) -> int:
         return dim(a).value
+
+    def found(self, most: Dim) -> Dim:
+        raise AssertionError("what has sizes that a call finds is recorded as a composite")
+
+    def is_found(self, d: DimLike) -> bool:
+        return False
 
 
 _FACTS = ConcreteFacts()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from unmoor.dtypes import DType
 from unmoor.emit.builtins import BuiltinUse, builtin_use, is_builtin
@@ -11,12 +11,14 @@ from unmoor.emit.flatten import Mark, Move, Step, flatten
 from unmoor.emit.memory import Lifetime, plan
 from unmoor.emit.registers import IntRegisters, symbol_places
 from unmoor.errors import Unsupported
+from unmoor.ir.bounds import interval
 from unmoor.ir.call import KernelCall
 from unmoor.ir.dim import Dim, const
 from unmoor.ir.graph import Constant, Graph, Node, Source, Value, tensor_type
 from unmoor.ir.kernel import Kernel
 from unmoor.ir.program import Check, CheckOp, Instruction, Message, Opcode, Place, Program, TensorRegister
 from unmoor.ir.signature import Signature
+from unmoor.ops.found import found_by
 
 CHECKS = {"==": CheckOp.EQ, "!=": CheckOp.NE, "<=": CheckOp.LE, "<": CheckOp.LT}
 
@@ -42,6 +44,11 @@ class _Emission:
         self.roots: dict[Value, Value] = {}  # names of memory -> the value that owns it
         self.constants = {c.value: k for k, c in enumerate(graph.constants)}
         self.steps = flatten(graph.nodes, self.roots)
+        self.run_of = {
+            n: self.ints.find(found_by(n), tensor_type(n.inputs[0]).numel)
+            for n in self.steps
+            if isinstance(n, Node) and found_by(n)
+        }
         self.storage = self._storage()
         self.tensors: list[TensorRegister] = []
         self.register_of: dict[object, int] = {}
@@ -72,7 +79,7 @@ class _Emission:
     # -- tensor registers ---------------------------------------------------------------------
     def _register(self, place: Place, index: int, dtype: DType, shape: tuple[Dim, ...], elements: Dim) -> int:
         dims = tuple(self.ints.of(d) for d in shape)
-        self.tensors.append(TensorRegister(place, index, dtype, dims, self.ints.of(elements * dtype.size)))
+        self.tensors.append(TensorRegister(place, index, dtype, dims, self.ints.at_most(elements * dtype.size)))
         return len(self.tensors) - 1
 
     def _place_inputs_and_outputs(self) -> None:
@@ -118,7 +125,7 @@ class _Emission:
             for value in node.inputs:
                 if self.root(value) in first:
                     last[self.root(value)] = k
-        lives = [Lifetime(key, size[key], first[key], last[key]) for key in first]
+        lives = [Lifetime(key, interval(size[key], self.ints.most)[1], first[key], last[key]) for key in first]
         offsets, total = plan(lives)
         self.arena = self.ints.of(total)
         return {key: self.ints.of(offset) for key, offset in offsets.items()}
@@ -190,6 +197,7 @@ class _Emission:
             ints=tuple(self.ints.of(i) for i in call.ints),
             source=self._source(node.source),
             builtin=call.name,
+            count=self.run_of.get(node, 0),  # until the runs are laid out
         )
 
     def _read(self, value: Value) -> int:
@@ -278,7 +286,7 @@ class _Emission:
         for node in self.builtins:
             for _, bytes in self._operands(node):
                 traffic = traffic + bytes
-        flops_register, traffic_register = self.ints.of(flops), self.ints.of(traffic)
+        flops_register, traffic_register = self.ints.at_most(flops), self.ints.at_most(traffic)
         program = Program(
             signature=self.signature,
             formulas=tuple(self.ints.formulas),
@@ -291,4 +299,32 @@ class _Emission:
             flops=flops_register,
             traffic=traffic_register,
         )
-        return Emitted(program, tuple(self.kernels), self.graph.constants)
+        return Emitted(self._in_runs(program), tuple(self.kernels), self.graph.constants)
+
+    def _in_runs(self, program: Program) -> Program:
+        """The program with its int registers in their final order."""
+        final, spans = self.ints.layout()
+
+        def moved(i: Instruction) -> Instruction:
+            i = replace(i, ints=tuple(final[r] for r in i.ints))
+            if i.opcode is Opcode.CALL:
+                i = replace(i, extent=final[i.extent])
+            if i.count:
+                first, count = spans[i.count]
+                i = replace(i, first=first, count=count)
+            return i
+
+        def placed(t: TensorRegister) -> TensorRegister:
+            index = final[t.index] if t.place is Place.ARENA else t.index
+            return replace(t, index=index, dims=tuple(final[d] for d in t.dims), bytes=final[t.bytes])
+
+        return replace(
+            program,
+            formulas=tuple(self.ints.formulas),
+            checks=tuple(replace(c, left=final[c.left], right=final[c.right]) for c in program.checks),
+            tensors=tuple(map(placed, program.tensors)),
+            code=tuple(map(moved, program.code)),
+            arena=final[program.arena],
+            flops=final[program.flops],
+            traffic=final[program.traffic],
+        )

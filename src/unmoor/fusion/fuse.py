@@ -13,6 +13,7 @@ from unmoor.fusion.grow import Group, grow
 from unmoor.fusion.nodes import Flow, is_inline
 from unmoor.fusion.operands import RESHAPE, prepare
 from unmoor.ir.graph import Arg, Block, Graph, Names, Node, Value, captured, map_arg, names_of, values_of
+from unmoor.ops.found import found_by, symbols_in
 
 ORDERED = ("prim::guard", "prim::If", "prim::raise")  # what refuses a call, or may: in the program's order
 
@@ -55,6 +56,8 @@ class _Assembly:
                     n.op in ORDERED and self.flow.order[n] < self.flow.order[node] for n in waiting
                 ):
                     continue
+                if any(finder.output not in placed for finder in self._finders(node)):
+                    continue
                 if all(v in placed for v in (*node.inputs, *(captured(node) if node.op == "prim::If" else ()))):
                     nodes.append(node)
                     placed.update(node.outputs)
@@ -65,6 +68,11 @@ class _Assembly:
         used = {v for n in nodes for v in (*n.inputs, *captured(n))} | set(values_of(self.flow.graph.outputs))
         constants = tuple(c for c in self.flow.graph.constants if c.value in used)
         return replace(self.flow.graph, nodes=tuple(nodes), constants=constants)
+
+    def _finders(self, node: Node) -> list[Node]:
+        """The nodes that find the sizes which a node of the grouped graph uses."""
+        finder = self.flow.finder
+        return [finder[s] for s in symbols_in(node) - set(found_by(node)) if s in finder] if finder else []
 
     def _is_name(self, node: Node) -> bool:
         """Whether a node is a needed reshape of memory that exists."""

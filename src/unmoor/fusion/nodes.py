@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from unmoor.ir.graph import Graph, Node, Value, values_of
 from unmoor.ir.op import Kind
 from unmoor.ops import TABLE
+from unmoor.ops.found import found_by, symbols_in
 
 PACK = "prim::pack"
 
@@ -30,6 +31,7 @@ class Flow:
         self.order = {n: k for k, n in enumerate(graph.nodes)}
         self.branches = [k for k, n in enumerate(graph.nodes) if n.op == "prim::If"]
         self.anchors = anchors
+        self.finder = {name: n for n in graph.nodes for name in found_by(n)}  # of sizes that come out of data
 
     def computes(self, node: Node) -> bool:
         """Whether the node's values are made by a kernel (and not read through)."""
@@ -40,6 +42,12 @@ class Flow:
         """The computing nodes that a node reads, directly or through inline nodes."""
         for value in values_of(node.args):
             yield from self.sources_of(value)
+        yield from self.finders(node)
+
+    def finders(self, node: Node) -> Iterator[Node]:
+        """The nodes that find the sizes which a node has in its arguments or gives."""
+        if self.finder and node not in self.finder.values():
+            yield from (self.finder[s] for s in symbols_in(node) if s in self.finder)
 
     def sources_of(self, value: Value) -> Iterator[Node]:
         """The computing nodes that make a value, itself or through inline nodes."""

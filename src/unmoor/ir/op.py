@@ -72,6 +72,12 @@ class Facts(Protocol):
     def int_of(self, a: DimLike) -> int:
         """The int of a Dim that the rule needs as a number; records `a == int` where it is symbolic."""
 
+    def found(self, most: Dim) -> Dim:
+        """A new size that a call finds in data, between 0 and `most`."""
+
+    def is_found(self, d: DimLike) -> bool:
+        """Whether a size depends on what a call finds: a question about it becomes a guard of the program."""
+
 
 class Builder(Protocol):
     """What a decomposition may do: emit typed nodes, read types, ask facts."""
@@ -86,6 +92,9 @@ class Builder(Protocol):
 
     def type_of(self, value: Arg) -> TensorType:
         """The type of a tensor value; a Python number as the 0-dim tensor of its kind."""
+
+    def places(self, mask: Value) -> Value:
+        """Where a 1-D mask holds; the same mask is gone through once."""
 
     def span(self, value: Arg) -> tuple[Dim, Dim] | None:
         """Bounds of an integer tensor's elements, the upper one excluded; None where its making does not tell."""

@@ -20,6 +20,7 @@ from unmoor.ops.convolution import CONVOLUTION
 from unmoor.ops.creation import CREATION
 from unmoor.ops.elementwise import ARITHMETIC
 from unmoor.ops.evaluation import evaluate_op
+from unmoor.ops.finding import FINDING
 from unmoor.ops.formulas import FORMULAS
 from unmoor.ops.indexing import INDEXING
 from unmoor.ops.losses import LOSSES
@@ -49,6 +50,7 @@ FAMILIES: dict[str, list[Op]] = {
     "assignment": ASSIGNMENT,
     "scan": SCAN,
     "sorting": SORTING,
+    "finding": FINDING,
     "contraction": CONTRACTION,
     "convolution": CONVOLUTION,
     "attention": ATTENTION,

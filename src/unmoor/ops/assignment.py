@@ -16,7 +16,7 @@ from unmoor.ops.family import EVERY, EXACT, FLOATS, axis_of, broadcast, composit
 from unmoor.ops.indexing import check_range, placement, places, take, viewed, with_size
 from unmoor.ops.samples import Ints, Rand
 from unmoor.ops.scatter import number, put, shaped
-from unmoor.ops.view import bound, expand, reshape
+from unmoor.ops.view import bound, expand, reshape, run_length
 
 WHOLE = ("slice", None, None, None)
 NEW = ("newaxis",)
@@ -81,7 +81,7 @@ def _run(b: Builder, region: _Region, axis: int, size: Dim, item: tuple[Any, ...
     if stride < 1:
         raise SignatureError("a slice's step must be positive")
     first, last = bound(b, start, size, 0), bound(b, stop, size, size)
-    length = last - first if b.facts.at_most(first, last) else const(0)
+    length = run_length(b, first, last)
     place = len(region.shape)
     region.shape.append((length + (stride - 1)) // stride)
     if first == 0 and length == size and stride == 1:
@@ -232,7 +232,7 @@ def _one_place(b: Builder, value: Any, mask: Any, behind: int) -> Any:
         return value
     shape = b.type_of(value).shape
     at = len(shape) - behind - 1
-    if shape[at] == 1 or b.facts.equal(shape[at], 1):
+    if shape[at] == 1 or (not b.facts.is_found(shape[at]) and b.facts.equal(shape[at], 1)):
         extra = (*shape[:at], *(const(1),) * b.type_of(mask).rank, *shape[at + 1 :])
         return b.emit("prim::reshape", value, extra)
     count = b.emit("aten::sum", mask, (), False, None)

@@ -75,6 +75,12 @@ class _ConcreteFacts:
     def int_of(self, a: DimLike) -> int:
         return dim(a).value
 
+    def found(self, most: Dim) -> Dim:
+        raise AssertionError("on arrays nothing is inferred")
+
+    def is_found(self, d: DimLike) -> bool:
+        return False
+
 
 class _Arrays:
     """A builder that computes at once, on NumPy arrays."""
@@ -96,6 +102,9 @@ class _Arrays:
     def type_of(self, value: Any) -> TensorType:
         found = concrete_type(value)
         return found if isinstance(found, TensorType) else number_type(value)
+
+    def places(self, mask: Any) -> Any:
+        return np.flatnonzero(mask)
 
     def span(self, value: Any) -> None:
         """What an array's making tells of its elements: nothing."""

@@ -85,12 +85,24 @@ def check_range(b: Builder, index: Any, size: Dim, message: str, negative: bool 
     if type_.numel == 0:
         return
     span = b.span(index)
-    if span is not None and b.facts.at_most(-size if negative else 0, span[0]) and b.facts.at_most(span[1], size):
+    if b.facts.is_found(size) and span is not None and span == (const(0), size):
+        return
+    if (
+        not b.facts.is_found(size)
+        and span is not None
+        and b.facts.at_most(-size if negative else 0, span[0])
+        and b.facts.at_most(span[1], size)
+    ):
         return
     low = b.emit("aten::ge", index, -size if negative else 0)
     inside = b.emit("aten::logical_and", low, b.emit("aten::lt", index, size))
     axes = tuple(range(type_.rank))
     b.guard(b.emit("prim::all", inside, axes, False) if axes else inside, True, message)
+
+
+def some_place(b: Builder, index: Any, size: Dim) -> bool:
+    """Whether an axis has elements that an index may name, or the index names none where there are none."""
+    return b.facts.is_found(size) or b.span(index) == (const(0), size) or b.facts.at_most(1, size)
 
 
 def take(b: Builder, x: Any, indices: Sequence[Any], axes: Sequence[int], at: int) -> Any:
@@ -100,7 +112,7 @@ def take(b: Builder, x: Any, indices: Sequence[Any], axes: Sequence[int], at: in
         if b.type_of(index).dtype.is_float or b.type_of(index).dtype is bool_:
             raise SignatureError(f"indices must be integers, not {b.type_of(index).dtype.torch_name}")
     shape = broadcast(b.facts, [b.type_of(i).shape for i in indices])
-    if any(not b.facts.at_most(1, type_.shape[a]) for a in axes):
+    if not all(some_place(b, i, type_.shape[a]) for i, a in zip(indices, axes, strict=True)):
         if not b.facts.equal(product(shape), 0):
             raise SignatureError(f"index out of range: {type_} has no elements along an indexed dim")
         return b.emit("prim::full", taken_shape(type_.shape, axes, at, shape), False, type_.dtype)
@@ -231,7 +243,7 @@ def placement(indices: dict[int, Any]) -> tuple[tuple[int, ...], int]:
 
 def viewed(b: Builder, x: Any, items: Sequence[Any]) -> tuple[Any, dict[int, Any]]:
     """x[items] as far as numbers, slices, None and an ellipsis go, and the index tensors for axes of the result."""
-    taken = sum(not (isinstance(i, tuple) and i[0] in ("newaxis", "ellipsis")) for i in items)
+    taken = sum(_axes_taken(b, i) for i in items)
     rest = b.type_of(x).rank - taken
     if rest < 0:
         raise SignatureError(f"too many indices for a tensor of rank {b.type_of(x).rank}")
@@ -250,14 +262,37 @@ def viewed(b: Builder, x: Any, items: Sequence[Any]) -> tuple[Any, dict[int, Any
         elif isinstance(item, int | Dim):
             x = select(b, x, axis, item)
             continue
+        elif b.type_of(item).dtype is bool_:
+            x, indices[axis] = through_mask(b, x, item, axis)
         else:
             indices[axis] = item
         axis += 1
     return x, indices
 
 
+def _axes_taken(b: Builder, item: Any) -> int:
+    """How many axes of a tensor an item stands for, an ellipsis aside."""
+    if isinstance(item, tuple):
+        return int(item[0] == "slice")
+    return 1 if isinstance(item, int | Dim) or b.type_of(item).dtype is not bool_ else b.type_of(item).rank
+
+
+def through_mask(b: Builder, x: Any, mask: Any, axis: int) -> tuple[Any, Any]:
+    """The tensor with the axes that a mask covers as one, and the places along it where the mask holds."""
+    shape, wide = b.type_of(x).shape, b.type_of(mask).shape
+    if not wide:
+        raise SignatureError("indexing with a mask of rank 0 is not supported: use torch.where")
+    covered = shape[axis : axis + len(wide)]
+    if len(covered) < len(wide) or not all(b.facts.equal(d, e) for d, e in zip(wide, covered, strict=True)):
+        raise SignatureError(f"a mask of shape {list(wide)} does not fit {b.type_of(x)} at dim {axis}")
+    if len(wide) > 1:
+        x = b.emit("prim::reshape", x, (*shape[:axis], product(wide), *shape[axis + len(wide) :]))
+        mask = b.emit("prim::reshape", mask, (product(wide),))
+    return x, b.places(mask)
+
+
 def getitem(b: Builder, x: Any, items: Sequence[Any]) -> Any:
-    """x[items] for integers, slices, None, an ellipsis and integer tensors; one of rank 0 counts as an integer."""
+    """x[items] for integers, slices, None, an ellipsis, masks and integer tensors; a 0-dim one counts as an integer."""
     x, indices = viewed(b, x, items)
     for axis in sorted(indices, reverse=True):
         if not b.type_of(indices[axis]).rank:
@@ -268,7 +303,8 @@ def getitem(b: Builder, x: Any, items: Sequence[Any]) -> Any:
 
 def index(b: Builder, x: Any, indices: Sequence[Any]) -> Any:
     """x[indices], with None for an axis that stays whole."""
-    return advanced(b, x, {a: i for a, i in enumerate(indices) if i is not None})
+    x, places = viewed(b, x, tuple(("slice", None, None, None) if i is None else i for i in indices))
+    return advanced(b, x, places)
 
 
 def _np_getitem(x: np.ndarray, items: Sequence[Any]) -> np.ndarray:

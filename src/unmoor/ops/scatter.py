@@ -13,7 +13,16 @@ from unmoor.ir.dim import Dim, product
 from unmoor.ir.op import Builder, Kind, Op, Sample
 from unmoor.ir.scalar import Expr, apply
 from unmoor.ops.family import EVERY, EXACT, FLOATS, NUMBERS, axis_of, composite
-from unmoor.ops.indexing import OUT_OF_RANGE, check_range, clamped, counting, places, taken_shape, with_size
+from unmoor.ops.indexing import (
+    OUT_OF_RANGE,
+    check_range,
+    clamped,
+    counting,
+    places,
+    some_place,
+    taken_shape,
+    with_size,
+)
 from unmoor.ops.samples import Ints, Rand
 from unmoor.ops.schema import parse_schema
 from unmoor.ops.view import expand, slice_
@@ -76,8 +85,8 @@ def put(b: Builder, x: Any, indices: Sequence[Any], axes: Sequence[int], at: int
     values = shaped(b, values, type_.dtype, taken_shape(type_.shape, axes, at, found))
     if product(found) == 0:
         return x
-    for a in axes:
-        if not b.facts.at_most(1, type_.shape[a]):
+    for a, index in zip(axes, indices, strict=True):
+        if not some_place(b, index, type_.shape[a]):
             if b.facts.equal(product(found), 0):
                 return x
             raise SignatureError(f"index out of range: {type_} has no elements along an indexed dim")

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from unmoor.dtypes import promote
-from unmoor.errors import SignatureError
-from unmoor.ir.dim import Dim, bounded_divide, const, dim, dmax, product
+from unmoor.errors import SignatureError, Unsupported
+from unmoor.ir.dim import Dim, bounded_divide, const, dim, dmax, dmin, product
 from unmoor.ir.op import Builder, Facts, Kind, Op, Sample
 from unmoor.ir.types import TensorType
 from unmoor.ops.family import EVERY, EXACT, FLOATS, axes_of, axis_of, composite, plain
@@ -242,11 +242,21 @@ def bound(b: Builder, index: Any, size: Dim, default: Any) -> Dim:
     d = dim(index)
     if d.is_const and d.value >= 2**62:
         return size
+    if b.facts.is_found(size) or b.facts.is_found(d):
+        behind = d.value < 0 if d.is_const else not b.facts.at_most(0, d)
+        return dmin(dmax(d + size, 0) if behind else d, size)
     if (d.is_const and d.value < 0) or (not d.is_const and not b.facts.at_most(0, d)):
         return dmax(d + size, 0)
     if d == 0:
         return d
     return d if d == size or b.facts.at_most(d, size) else size
+
+
+def run_length(b: Builder, first: Dim, last: Dim) -> Dim:
+    """How many places lie between two bounds."""
+    if b.facts.is_found(last - first):
+        return dmax(last - first, 0)
+    return last - first if b.facts.at_most(first, last) else const(0)
 
 
 def slice_(b: Builder, x: Any, axis: int, start: Any, end: Any, step: Any) -> Any:
@@ -257,7 +267,7 @@ def slice_(b: Builder, x: Any, axis: int, start: Any, end: Any, step: Any) -> An
         raise SignatureError("a slice's step must be positive")
     size = type_.shape[a]
     first, last = bound(b, start, size, 0), bound(b, end, size, size)
-    length = last - first if b.facts.at_most(first, last) else const(0)
+    length = run_length(b, first, last)
     if first == 0 and length == size and stride == 1:
         return x
     return b.emit("prim::slice", x, a, first, stride, (length + (stride - 1)) // stride)
@@ -378,6 +388,8 @@ def roll(b: Builder, x: Any, shifts: Any, dims: Any) -> Any:
     for shift, axis in zip(moves, axes, strict=True):
         a = axis_of(axis, type_.rank)
         size = type_.shape[a] if type_.rank else const(0)
+        if b.facts.is_found(size):
+            raise Unsupported("roll along a dim whose size comes out of data")
         if not b.facts.at_most(1, size):
             continue
         start = -dim(shift) % size

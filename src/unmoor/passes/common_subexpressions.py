@@ -1,7 +1,7 @@
 """Computes equal things once.
 
 Does: replaces a node by an earlier one of the same op and arguments. Needs: SSA. Leaves: the first of each. Does not:
-merge nodes with effects or blocks.
+merge nodes with effects or blocks, or that find sizes in data.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import math
 from typing import Any
 
 from unmoor.ir.graph import Arg, Graph, Node
+from unmoor.ops.found import found_by
 from unmoor.passes.dead_code import has_effect
 from unmoor.passes.rewrite import rewrite_nodes
 
@@ -19,7 +20,7 @@ def common_subexpressions(graph: Graph) -> Graph:
     seen: dict[Any, Node] = {}
 
     def rewrite(node: Node) -> tuple[Arg, ...] | None:
-        if node.blocks or has_effect(node):
+        if node.blocks or has_effect(node) or found_by(node):
             return None
         key = (node.op, _key(node.args))
         if key in seen:

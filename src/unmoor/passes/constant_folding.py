@@ -19,6 +19,7 @@ from unmoor.ir.graph import Arg, Constant, Graph, Names, Node, Value, map_arg, m
 from unmoor.ir.op import Effect, Kind
 from unmoor.ir.types import TENSOR, TensorType
 from unmoor.ops import TABLE, evaluate
+from unmoor.ops.found import found_by
 
 LIMIT = 1 << 20  # bytes
 SMALL = 1 << 12  # bytes of a cast's result: a large weight keeps its own width, and is widened where it is read
@@ -46,7 +47,7 @@ class _Folding:
 
     def _folded(self, node: Node) -> bool:
         op = TABLE.get(node.op)
-        if op is None or op.effects is not Effect.NONE:
+        if op is None or op.effects is not Effect.NONE or found_by(node):
             return False
         given = tuple(map_arg(a, self.mapping) for a in node.args)
         if not all(self._known(a) for a in given):

@@ -15,6 +15,7 @@ from unmoor.ir.dim import Dim
 from unmoor.ir.graph import Arg, Graph, Node, Source, Value, tensor_type
 from unmoor.ir.types import TensorType
 from unmoor.ops import TABLE, evaluate
+from unmoor.ops.found import found_by
 
 NUMBER: dict[str, Any] = {
     "add": operator.add,
@@ -75,7 +76,7 @@ def _resolve(arg: Arg, env: Mapping[Value, Any], sizes: Mapping[str, int]) -> An
     return tuple(_resolve(a, env, sizes) for a in arg) if isinstance(arg, tuple) else arg
 
 
-def _run(nodes: tuple[Node, ...], env: dict[Value, Any], sizes: Mapping[str, int]) -> None:
+def _run(nodes: tuple[Node, ...], env: dict[Value, Any], sizes: dict[str, int]) -> None:
     for node in nodes:
         args = tuple(_resolve(a, env, sizes) for a in node.args)
         if node.op.startswith("fusion::"):
@@ -93,6 +94,8 @@ def _run(nodes: tuple[Node, ...], env: dict[Value, Any], sizes: Mapping[str, int
         else:
             results = _structural(node, args)
         env.update(zip(node.outputs, results, strict=True))
+        for name in found_by(node):
+            sizes[name] = len(results[0])
 
 
 def _structural(node: Node, args: tuple[Any, ...]) -> tuple[Any, ...]:

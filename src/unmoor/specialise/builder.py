@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from unmoor.dtypes import DType, numbers_of
+from unmoor.dtypes import DType, i64, numbers_of
 from unmoor.errors import SignatureError
 from unmoor.ir.dim import Dim
-from unmoor.ir.graph import NOWHERE, Arg, Names, Node, Source, Value, tensor_type
+from unmoor.ir.graph import NOWHERE, Arg, Names, Node, Relation, Source, Value, tensor_type
 from unmoor.ir.op import Kind, Op
 from unmoor.ir.types import TensorType
 from unmoor.ops import TABLE
@@ -18,6 +18,7 @@ from unmoor.ops.family import NumberType, in_dtype, number_type
 from unmoor.specialise.facts import ExampleFacts
 from unmoor.specialise.spans import Span, span_of
 
+_COMPARE = {"==": "aten::eq", "!=": "aten::ne", "<=": "aten::le"}
 
 class TypedBuilder:
     """A typed graph under construction. `source` is given to the nodes that are emitted next.
@@ -32,6 +33,8 @@ class TypedBuilder:
         self.weak: set[Value] = set()
         self.producer: dict[Value, Node] = {}
         self.constants: dict[Value, np.ndarray] = {}
+        self.place_of: dict[Value, Value] = {}  # by mask, where it holds
+        facts.demand = self._demand
         self.source: Source = NOWHERE
         self.wanted = ""
 
@@ -98,6 +101,20 @@ class TypedBuilder:
     def guard(self, condition: Value, expected: bool, message: str) -> None:
         """Append a guard on a 0-dim bool tensor."""
         self.nodes.append(Node("prim::guard", (condition, expected, message), (), self.source))
+
+    def places(self, mask: Value) -> Value:
+        """Where a 1-D mask holds; the same mask is gone through once."""
+        node = self.producer.get(mask)
+        key = node.inputs[0] if node is not None and node.op == "prim::reshape" else mask  # its rows as one
+        if key not in self.place_of:
+            self.place_of[key] = self.emit("prim::nonzero", mask)
+        return self.place_of[key]
+
+    def _demand(self, relation: Relation) -> None:
+        """A guard on sizes that a call finds."""
+        sides = [self.emit("prim::full", (), d, i64) for d in (relation.left, relation.right)]
+        holds = self.emit(_COMPARE[relation.op], *sides)
+        self.guard(holds, True, f"a size that comes out of data does not fit: {relation} does not hold")
 
     def span(self, value: Arg) -> Span | None:
         """Bounds of an integer tensor's elements, the upper one excluded; None where its making does not tell."""

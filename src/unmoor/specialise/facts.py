@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
+from unmoor.errors import Unsupported
+from unmoor.ir.bounds import interval
 from unmoor.ir.dim import Dim, DimLike, const, dim, nonnegative, sym
 from unmoor.ir.graph import Relation
 
@@ -16,15 +18,57 @@ class Learnt(Exception):
         self.symbol, self.value = symbol, value
 
 
+def _is_plain(d: Dim) -> bool:
+    """Whether a size is a sum of products of symbols, with no rest of a division in it."""
+    return all(isinstance(atom, str) for monomial, _ in d.terms for atom, _ in monomial)
+
+
+def _nobody(relation: Relation) -> None:
+    raise Unsupported(f"nothing checks {relation} here")
+
+
 class ExampleFacts:
     """Answers by proof, else by the example's sizes; each answer of the second kind becomes a relation.
 
     An equality that fixes a symbol is raised as `Learnt`, so that it holds everywhere.
+
+    Of sizes that a call finds in data there is no example: what is not proven is taken to hold, or not to hold where a
+    size would have to be 0 or 1, and `demand` has the program check it where it stands.
     """
 
     def __init__(self, example: Mapping[str, int]) -> None:
         self.example = example
         self.relations: dict[Relation, None] = {}
+        self.most: dict[str, Dim] = {}  # of each size that a call finds, the greatest value
+        self.demand: Callable[[Relation], None] = _nobody
+
+    def found(self, most: Dim) -> Dim:
+        """A new symbol for a size that a call finds, between 0 and `most`."""
+        name = f"u{len(self.most)}"
+        self.most[name] = interval(most, self.most)[1]
+        return sym(name)
+
+    def is_found(self, d: DimLike) -> bool:
+        """Whether a size depends on what a call finds."""
+        return not self.most.keys().isdisjoint(dim(d).symbols)
+
+    def decided(self, a: DimLike, op: str, b: DimLike) -> bool | None:
+        """Whether a == b or a <= b, where bounds tell, for sizes that a call finds; else None."""
+        low, high = interval(dim(b) - dim(a), self.most)
+        if op == "<=":
+            return True if nonnegative(low) else False if nonnegative(-high - 1) else None
+        apart = nonnegative(low - 1) or nonnegative(-high - 1)
+        return True if dim(a) == dim(b) else False if apart else None
+
+    def _demanded(self, a: Dim, op: str, b: Dim) -> bool:
+        known = self.decided(a, op, b)
+        if known is not None:
+            return known
+        if op == "==" and any(x.is_const and x.value in (0, 1) for x in (a, b)) and _is_plain(a - b):
+            self.demand(Relation(a, "!=", b))
+            return False
+        self.demand(Relation(a, op, b))
+        return True
 
     def equal(self, a: DimLike, b: DimLike) -> bool:
         """Whether a == b."""
@@ -32,6 +76,8 @@ class ExampleFacts:
         difference = left - right
         if difference.is_const:
             return difference == 0
+        if self.is_found(difference):
+            return self._demanded(left, "==", right)
         if Relation(left, "==", right) in self.relations:
             return True
         if nonnegative(difference - 1) or nonnegative(-difference - 1):
@@ -46,6 +92,8 @@ class ExampleFacts:
     def at_most(self, a: DimLike, b: DimLike) -> bool:
         """Whether a <= b."""
         left, right = dim(a), dim(b)
+        if self.is_found(right - left):
+            return self._demanded(left, "<=", right)
         if nonnegative(right - left):
             return True
         if nonnegative(left - right - 1):
@@ -59,6 +107,8 @@ class ExampleFacts:
         value = dim(a)
         if value.is_const:
             return value.value
+        if self.is_found(value):
+            raise Unsupported(f"a number is needed here, and the size {value} comes out of data")
         number = value.evaluate(self.example)
         self.equal(value, number)
         return number

@@ -9,7 +9,8 @@ from typing import Any
 
 from unmoor.dtypes import bool_, f64, i64
 from unmoor.errors import Unsupported
-from unmoor.ir.dim import Dim, const, dim, dmax, dmin
+from unmoor.ir.bounds import interval
+from unmoor.ir.dim import Dim, const, dim, dmax, dmin, nonnegative
 from unmoor.ir.graph import Arg, Value, tensor_type
 from unmoor.specialise.builder import TypedBuilder
 
@@ -106,6 +107,8 @@ def compare(b: TypedBuilder, left: Arg, right: Arg, sign: str) -> Arg:
         left, right, sign = _whole(left, right, sign)
     a, c = dim(left), dim(right)  # type: ignore[arg-type]
     facts = b.facts
+    if facts.is_found(a - c):
+        return _compare_found(b, a, c, sign)
     return {
         "==": lambda: facts.equal(a, c),
         "!=": lambda: not facts.equal(a, c),
@@ -114,6 +117,26 @@ def compare(b: TypedBuilder, left: Arg, right: Arg, sign: str) -> Arg:
         ">=": lambda: facts.at_most(c, a),
         ">": lambda: facts.at_most(c + 1, a),
     }[sign]()
+
+
+def _compare_found(b: TypedBuilder, left: Dim, right: Dim, sign: str) -> Arg:
+    """A comparison of sizes that a call finds: what bounds do not tell is data."""
+    least, greatest = interval(left - right, b.facts.most)
+    low, high = nonnegative(least), nonnegative(-greatest)
+    below, above = nonnegative(-greatest - 1), nonnegative(least - 1)
+    known = {
+        "<": (below, low),
+        "<=": (high, above),
+        ">": (above, high),
+        ">=": (low, below),
+        "==": (False, below or above),
+        "!=": (below or above, False),
+    }[sign]
+    if any(known):
+        return known[0]
+    made = b.emit(COMPARE[sign][0], as_tensor(b, left), as_tensor(b, right))
+    b.weak.add(made)
+    return made
 
 
 def _whole(left: Arg, right: Arg, sign: str) -> tuple[Arg, Arg, str]:
@@ -141,7 +164,7 @@ def truth(b: TypedBuilder, value: Arg) -> Arg:
     """prim::truth: whether the one element of a tensor, or a number, is not zero."""
     value = plain(value)
     if isinstance(value, Dim):
-        return not b.facts.equal(value, 0)
+        return compare(b, value, 0, "!=")
     if not isinstance(value, Value):
         return bool(value)
     made = item(b, value)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from unmoor.ir.dim import Dim, const, dim
+from unmoor.ir.dim import Dim, const, dim, nonnegative
 from unmoor.ir.graph import Arg, Node, Value, tensor_type
 from unmoor.ir.op import Kind
 from unmoor.ops import TABLE
@@ -26,6 +26,10 @@ def span_of(value: Arg, producer: Mapping[Value, Node], constants: Mapping[Value
         return None
     if node.op == "prim::iota":
         return const(0), tensor_type(value).shape[0]
+    if node.op == "prim::nonzero":
+        return const(0), tensor_type(node.inputs[0]).numel
+    if node.op in ("aten::remainder", "aten::floor_divide") and len(node.inputs) == 1:
+        return _divided(node, producer, constants)
     if TABLE[node.op].kind is Kind.VIEW or node.op == "prim::cast":
         return _part(node, producer) or span_of(node.args[0], producer, constants)
     if node.op == "aten::add" and len(node.inputs) == 1 and node.args[2] == 1:
@@ -34,6 +38,18 @@ def span_of(value: Arg, producer: Mapping[Value, Node], constants: Mapping[Value
         if inner is not None and isinstance(shift, int | Dim) and not isinstance(shift, bool):
             return inner[0] + dim(shift), inner[1] + dim(shift)
     return None
+
+
+def _divided(node: Node, producer: Mapping[Value, Node], constants: Mapping[Value, np.ndarray]) -> Span | None:
+    """The bounds of a quotient or rest, by a size, of what is not negative."""
+    inner, size = span_of(node.args[0], producer, constants), node.args[1]
+    if inner is None or not nonnegative(inner[0]) or isinstance(size, bool) or not isinstance(size, int | Dim):
+        return None
+    if not nonnegative(dim(size)):
+        return None
+    if node.op == "aten::remainder":
+        return const(0), dim(size)
+    return const(0), inner[1] // size if inner[1] % size == 0 else (inner[1] - 1) // size + 1
 
 
 def _part(node: Node, producer: Mapping[Value, Node]) -> Span | None:

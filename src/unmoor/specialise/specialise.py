@@ -131,9 +131,11 @@ class _Walk:
     def _block(self, block: Block) -> Block:
         """A block, typed. Where it refuses inputs like these, as eager PyTorch would, it raises when it is reached."""
         before, self.builder.nodes = self.builder.nodes, []
+        known, places = set(self.facts.most), dict(self.builder.place_of)
         try:
             self._nodes(block.nodes)
             results = tuple(self._arg(r) for r in block.results)
+            self._check_leaves(block, results, set(self.facts.most) - known)
         except _Refusal as refusal:
             return Block((), (Node("prim::raise", (refusal.message,), (), refusal.source),), ())
         except SignatureError as error:
@@ -141,7 +143,20 @@ class _Walk:
             return Block((), (Node("prim::raise", (message,), ()),), ())
         finally:
             made, self.builder.nodes = self.builder.nodes, before
+            self.builder.place_of = places
         return Block((), tuple(made), results)
+
+    def _check_leaves(self, block: Block, results: tuple[Arg, ...], found: set[str]) -> None:
+        """Refuses sizes that a block finds in data, where they leave it."""
+        for result, recorded in zip(results, block.results, strict=True):
+            dims = tensor_type(result).shape if isinstance(result, Value) else (result,)
+            if any(isinstance(d, Dim) and d.symbols & found for d in dims):
+                maker = next((n for n in block.nodes if recorded in n.outputs), None)
+                raise Unsupported(
+                    f"{_at(maker.source) if maker else ''}a tensor whose size comes out of data is made on one "
+                    "side of a branch and used behind it, which is not supported: make it before the branch, or reduce "
+                    "it inside"
+                )
 
     def _alike(self, results: list[Arg]) -> bool:
         """Whether all blocks that go on give the same: a literal, a size, or a value from before the branch."""
