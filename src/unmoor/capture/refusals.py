@@ -18,13 +18,7 @@ def refuse(source: Source, what: str, way_out: str = "") -> Unsupported:
 
 # Ops whose results are as large as the data says, and what says much the same with sizes that are known.
 SIZED_BY_DATA = {
-    "nonzero": "torch.where(condition, a, b) chooses element by element, topk and sort find places",
-    "argwhere": "torch.where(condition, a, b) chooses element by element, topk and sort find places",
-    "where": "torch.where(condition, a, b) chooses element by element, topk and sort find places",
-    "masked_select": "torch.where with a neutral element, or a product with the mask, keeps the size",
-    "_unique2": "sort, and compare neighbours",
-    "unique_dim": "sort, and compare neighbours",
-    "unique_consecutive": "compare neighbours",
+    "unique_dim": "make one number of each row, and torch.unique of those",
     "bincount": "scatter_add into as many zeros as there are classes",
 }
 
