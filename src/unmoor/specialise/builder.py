@@ -20,6 +20,7 @@ from unmoor.specialise.spans import Span, span_of
 
 _COMPARE = {"==": "aten::eq", "!=": "aten::ne", "<=": "aten::le"}
 
+
 class TypedBuilder:
     """A typed graph under construction. `source` is given to the nodes that are emitted next.
 
