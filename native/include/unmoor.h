@@ -77,6 +77,8 @@ typedef struct um_error {
  * um_run sets dtype, rank, shape and `bytes` (the bytes used); `shape` then points into the session and is
  * valid until its next call. Outputs are written contiguously; `strides` is ignored. An output whose `data`
  * is NULL is given memory of the session, valid until its next call.
+ * Dims that a call finds in its data are -1 after um_prepare, and `bytes` is then the most that the output may take: with
+ * that room it is written in place, with less it is copied there where it fits, else UM_OUTPUT_TOO_SMALL says what it takes.
  * An input that um_input_is_changed names is written, too, once the call has succeeded, through its strides; it overlaps
  * no other input and not itself. */
 typedef struct um_tensor {

@@ -11,12 +11,13 @@ from unmoor.errors import Unsupported
 from unmoor.ir.dim import Dim, const, product
 from unmoor.ir.op import Builder, BuiltinCall, Facts, Kind, Op, Sample
 from unmoor.ir.types import TensorType
+from unmoor.ops.contraction import SUMS
 from unmoor.ops.family import EVERY, EXACT, FLOATS, broadcast, composite
 from unmoor.ops.indexing import take
 from unmoor.ops.samples import Ints, Rand
 from unmoor.ops.scatter import put
 from unmoor.ops.schema import parse_schema
-from unmoor.ops.view import expand
+from unmoor.ops.view import expand, select
 
 
 def _nonzero_infer(facts: Facts, mask: TensorType) -> TensorType:
@@ -144,6 +145,53 @@ def unique_consecutive(b: Builder, x: Any, inverse: bool, counts: bool, axis: in
     )
 
 
+# -- rows that data groups ------------------------------------------------------------------------
+def histc(b: Builder, x: Any, bins: Any, least: Any, most: Any) -> Any:
+    """How many elements fall into each of equally wide bins between two numbers; others do not count."""
+    if not isinstance(least, int | float) or not isinstance(most, int | float) or least >= most:
+        raise Unsupported("histc without min < max takes them from the data: give both")
+    dtype, count = b.type_of(x).dtype, b.facts.int_of(bins)
+    row = b.emit("prim::reshape", x, (b.type_of(x).numel,))
+    inside = b.emit("aten::logical_and", b.emit("aten::ge", row, least), b.emit("aten::le", row, most))
+    place = b.emit("aten::div", b.emit("aten::mul", b.emit("aten::sub", row, least), count), float(most - least))
+    safe = b.emit("aten::where", inside, place, b.emit("prim::full", (), 0.0, dtype))
+    where = b.emit("aten::clamp_max", b.emit("prim::cast", safe, i64), count - 1)
+    zeros = b.emit("prim::full", (const(count),), 0.0, dtype)
+    return put(b, zeros, (where,), (0,), 0, b.emit("prim::cast", inside, dtype), "add")
+
+
+def grouped_mm(b: Builder, x: Any, weight: Any, ends: Any, bias: Any, dtype: Any) -> Any:
+    """Row k times the matrix of the group it is in: group g has the rows before ends[g] that no earlier one has."""
+    if ends is None or bias is not None or b.type_of(x).rank != 2 or b.type_of(weight).rank != 3:
+        raise Unsupported("grouped_mm of other tensors than rows, a matrix for each group, and where the groups end")
+    rows, groups = b.type_of(x).shape[0], b.facts.int_of(b.type_of(weight).shape[0])
+    own = b.type_of(ends).dtype
+    count = b.emit("prim::iota", rows)
+    group = b.emit("prim::search", ends, count if own is i64 else b.emit("prim::cast", count, own), True)
+    out = b.emit("prim::full", (rows, b.type_of(weight).shape[2]), 0.0, b.type_of(x).dtype)
+    for g in range(groups):
+        places = b.places(b.emit("aten::eq", group, g))
+        made = b.emit("aten::matmul", take(b, x, (places,), (0,), 0), select(b, weight, 0, g))
+        out = put(b, out, (places,), (0,), 0, made, "set")
+    return out if dtype is None else b.emit("prim::cast", out, dtype)
+
+
+def _np_histc(x: np.ndarray, bins: int = 100, least: float = 0, most: float = 0) -> np.ndarray:
+    out = np.zeros(int(bins), x.dtype)
+    for v in x.reshape(-1):
+        if least <= v <= most:
+            out[min(int((v - x.dtype.type(least)) * bins / x.dtype.type(most - least)), int(bins) - 1)] += 1
+    return out
+
+
+def _np_grouped(x: np.ndarray, weight: np.ndarray, ends: np.ndarray, bias: None = None, dtype: None = None) -> Any:
+    out, start = np.zeros((x.shape[0], weight.shape[2]), x.dtype), 0
+    for g, end in enumerate(ends):
+        out[start:end] = x[start:end] @ weight[g]
+        start = end
+    return out
+
+
 # -- references and samples -----------------------------------------------------------------------
 def _np_runs(row: np.ndarray, inverse: bool, counts: bool, shape: Any, order: np.ndarray | None) -> Any:
     first = np.ones(row.size, np.bool_)
@@ -246,5 +294,33 @@ FINDING: list[Op] = [
         unique_consecutive,
         _np_consecutive,
         lambda d: [*_repeated(d), *_repeated(d, True, True), *_repeated(d, False, True)],
+    ),
+    composite(
+        "aten::histc",
+        "(Tensor self, int bins=100, Scalar min=0, Scalar max=0) -> Tensor",
+        "default",
+        histc,
+        _np_histc,
+        lambda d: [
+            Sample((_sparse(d, 3, 5), 3, 0, 2)),
+            Sample((Rand(40), 7, -1, 1)),
+            Sample((np.array([np.nan, 1.0, 5.0, -1.0]), 2, 0, 1)),
+            Sample((Rand(0), 2, 0, 1)),
+        ],
+        dtypes=("f32", "f64"),
+        tolerance=EXACT,
+    ),
+    composite(
+        "aten::_grouped_mm",
+        "(Tensor self, Tensor mat2, Tensor? offs=None, Tensor? bias=None, dtype? out_dtype=None) -> Tensor",
+        "default",
+        grouped_mm,
+        _np_grouped,
+        lambda d: [
+            Sample((Rand(7, 8), Rand(3, 8, 4), np.array([2, 2, 7], np.int32))),
+            Sample((Rand(16, 8), Rand(2, 8, 16), np.array([16, 16], np.int32))),
+        ],
+        dtypes=("f32",),
+        tolerance=SUMS,
     ),
 ]
