@@ -23,6 +23,7 @@ bench: $(VENV)/built
 
 # What takes too long for every commit: data races in the native runtime, all of torch's op database, on top of everything else.
 long: test
+	$(BIN)/python tools/random_programs.py
 	$(BIN)/python tools/op_db_coverage.py
 	cmake --preset tsan && cmake --build --preset tsan && ctest --preset tsan
 

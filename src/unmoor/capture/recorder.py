@@ -141,7 +141,7 @@ class Recorder:
         """What torch's factories return: a detached twin of what they made, since we hold on to the original."""
         track = self.tracks.of(tensor)
         twin = tensor.detach()
-        self.tracks.add(twin, track.value, "computed", "", track.fixed)
+        self.tracks.stand_in(tensor, self.tracks.add(twin, track.value, "computed", "", track.fixed))
         return twin
 
     def record(self, name: str, recorded: tuple[Arg, ...], ours: list[Any], result: Any, aliases: bool) -> Any:

@@ -103,6 +103,11 @@ class Tracks:
             self._by_address.setdefault(address_of(tensor), track)
         return track
 
+    def stand_in(self, tensor: torch.Tensor, twin: Track) -> None:
+        """The program holds the twin of a tensor instead of it: what shares the memory is a view of the twin."""
+        self._by_storage[storage_of(tensor)] = twin
+        self._by_address[address_of(tensor)] = twin
+
     def states(self) -> list[Track]:
         return [t for t in self._by_id.values() if t.kind == "state"]
 

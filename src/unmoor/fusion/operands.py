@@ -227,5 +227,5 @@ def _needed(nodes: Sequence[Node], used: set[Value]) -> tuple[Node, ...]:
     for node in reversed(nodes):
         if not used.isdisjoint(node.outputs) or not (is_inline(node) or _widens(node)):
             kept.append(node)
-            used.update(node.inputs)
+            used.update((*node.inputs, *captured(node)))
     return tuple(reversed(kept))

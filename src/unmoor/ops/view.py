@@ -407,7 +407,7 @@ def movedim(b: Builder, x: Any, source: Any, destination: Any) -> Any:
     order = [a for a in range(rank) if a not in src]
     for to, a in sorted(zip(dst, src, strict=True)):
         order.insert(to, a)
-    return b.emit("prim::permute", x, tuple(order))
+    return b.emit("prim::permute", x, tuple(order)) if rank else x
 
 
 def _view(
@@ -486,7 +486,7 @@ VIEW: list[Op] = [
         "aten::transpose",
         "(Tensor self, int dim0, int dim1) -> Tensor",
         transpose,
-        np.swapaxes,
+        lambda x, a, b: np.swapaxes(x, a, b) if x.ndim else x,
         [((2, 3, 4), 0, -1)],
         overloads="int transpose_copy.int",
     ),
@@ -581,14 +581,14 @@ VIEW: list[Op] = [
         "aten::flip",
         "(Tensor self, int[] dims) -> Tensor",
         lambda b, x, dims: b.emit("prim::flip", x, axes_of(dims, b.type_of(x).rank)) if dims else x,
-        lambda x, d: np.flip(x, tuple(d)),
+        lambda x, d: np.flip(x, tuple(d)) if x.ndim else x,
         [((3, 4), (0,)), ((3, 4), (0, -1))],
     ),
     _view(
         "aten::movedim",
         "(Tensor self, int[] source, int[] destination) -> Tensor",
         movedim,
-        np.moveaxis,
+        lambda x, source, destination: np.moveaxis(x, source, destination) if x.ndim else x,
         [((2, 3, 4), (0,), (2,))],
         overloads="intlist int moveaxis.intlist moveaxis.int",
     ),

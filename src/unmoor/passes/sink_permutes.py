@@ -73,7 +73,13 @@ class _Sinking:
         if not type_.rank:
             return value
         source = self.producer.get(value)
-        if source is not None and source.op == PERMUTE and [_order(source)[a] for a in back] == sorted(back):
+        same_rank = type_.rank == len(back)
+        if (
+            source is not None
+            and source.op == PERMUTE
+            and same_rank
+            and [_order(source)[a] for a in back] == sorted(back)
+        ):
             return source.inputs[0]
         shape = (*(const(1) for _ in range(len(back) - type_.rank)), *type_.shape)
         if shape != type_.shape:

@@ -99,6 +99,8 @@ class _Walk:
                 results = self._node(node)
             except (Learnt, NotTraced):
                 raise
+            except ZeroDivisionError:
+                raise SignatureError(f"{_at(node.source)}a size that is 0 here is divided by") from None
             except UnmoorError as error:
                 if node.op == "prim::If":  # its text names a line already
                     raise

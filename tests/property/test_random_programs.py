@@ -1,0 +1,74 @@
+"""Random programs with branches, views, in-place writes, state and sizes: every level gives eager PyTorch's answer.
+
+Hypothesis finds them, and makes those that fail small. `tools/random_programs.py` runs many more.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import unmoor
+from unmoor.jit import specialisations
+
+sys.path.insert(0, str(Path(__file__).parent))
+import agreement
+from programs import program
+
+
+@pytest.fixture(autouse=True)
+def shared_code(monkeypatch):
+    monkeypatch.setattr(specialisations, "Linker", agreement.SharedLinker)
+
+
+@settings(
+    max_examples=120,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+@given(st.randoms(use_true_random=False), st.sampled_from([None, None, *agreement.passes()]))
+def test_random_programs(r, skip):
+    made = program(r, longest=4)
+    outcome = agreement.check(made, random.Random(0), skip)
+    assert outcome.verdict != "wrong", f"{outcome.why}\n{made.source}"
+
+
+# Found by the long run.
+def through_a_view_of_what_a_factory_made(x):
+    v = torch.ones(x.shape)
+    v[..., 1:].mul_(2)
+    return v
+
+
+def of_a_count(x):
+    v = torch.arange(x.shape[-1])
+    v[:1].add_(7)
+    return v + x
+
+
+def axes_of_no_axis(x):
+    s = x.sum()
+    return s.flip(0), s.transpose(0, -1), s.movedim(0, 0)
+
+
+def reshape_seen_by_a_branch_alone(x):
+    w = x.unsqueeze(0)
+    return w.sum() * 2 if x.sum() > 0 else (w.reshape(-1) + 1).sum()
+
+
+@pytest.mark.parametrize(
+    "fn", [through_a_view_of_what_a_factory_made, of_a_count, axes_of_no_axis, reshape_seen_by_a_branch_alone]
+)
+def test_what_was_found(fn):
+    traced = unmoor.trace(fn, torch.ones(2, 3))
+    traced.add_example(-torch.ones(4, 2))
+    for x in (torch.ones(2, 3), -torch.ones(4, 2), torch.randn(3, 5)):
+        torch.testing.assert_close(traced(x), fn(x), rtol=1e-5, atol=1e-6)
