@@ -198,7 +198,7 @@ DIM = Row(
 )
 RELATION = Row(
     "RelationRow",
-    "A fact about sizes that the signature demands; its test is among the checks.",
+    "A fact about sizes that the signature demands, whose test is among the checks; or a bound of one that calls find.",
     (
         _u32("left", "an expression of symbols", "strings"),
         _u32("op", "comparison", "check_op"),

@@ -100,7 +100,8 @@ def _fitting(program: Program) -> Iterator[dict[str, int]]:
     for choice in itertools.islice(itertools.product(SIZES, repeat=len(symbols)), 4096):
         sizes = dict(zip(symbols, choice, strict=True))
         try:
-            if all(r.holds(sizes) for r in signature.relations):
+            known = [r for r in signature.relations if (r.left - r.right).symbols <= sizes.keys()]
+            if all(r.holds(sizes) for r in known):  # others bound what calls find
                 yield sizes
         except ZeroDivisionError:
             continue

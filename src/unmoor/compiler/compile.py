@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from unmoor.compiler.pipeline import TYPED, Stage, first_passes, run_passes
 from unmoor.emit import Emitted, emit
 from unmoor.fusion import fuse
-from unmoor.ir.graph import Graph, Value, tensor_type
+from unmoor.ir.dim import Dim, sym
+from unmoor.ir.graph import Graph, Relation, Value, tensor_type
 from unmoor.ir.recording import ExampleTensor, Recording
 from unmoor.ir.signature import Signature, TensorSpec
 from unmoor.kernels import lower
@@ -46,12 +48,18 @@ def compile_recording(recording: Recording, example: tuple[ExampleTensor, ...], 
         outputs,
         recording.arguments,
         recording.result,
-        typed.relations,
+        (*typed.relations, *_bounds(outputs, special.most)),
         tuple(s.name for s in recording.states),
         recording.changed,
     )
     emitted = emit(grouped, calls, signature)
     return Compiled(signature, (("specialise", special.graph), *stages), grouped, emitted)
+
+
+def _bounds(outputs: tuple[TensorSpec, ...], most: Mapping[str, Dim]) -> list[Relation]:
+    """What the sizes of outputs that a call finds are at most: told, not tested."""
+    shown = sorted({s for o in outputs for d in o.type.shape for s in d.symbols if s in most})
+    return [Relation(sym(s), "<=", most[s]) for s in shown]
 
 
 def _output_names(recording: Recording, count: int) -> list[str]:

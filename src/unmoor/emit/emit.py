@@ -277,6 +277,7 @@ class _Emission:
                 CHECKS[r.op], self.ints.of(r.left), self.ints.of(r.right), self._message(r.message or str(r), Source())
             )
             for r in self.signature.relations
+            if self.ints.most.keys().isdisjoint((r.left - r.right).symbols)
         )
         flops, traffic = const(0), const(0)
         for call in self.calls.values():

@@ -21,6 +21,8 @@ TORCH_NAMES = {
     "max_dim": "max",
     "min_dim": "min",
     "scatter_value": "scatter",
+    "where_places": "where",
+    "repeat_interleave_tensor": "repeat_interleave",
 }  # two ops share one of torch's
 
 

@@ -8,11 +8,11 @@ import numpy as np
 
 from unmoor.dtypes import bool_, i64
 from unmoor.errors import Unsupported
-from unmoor.ir.dim import Dim, const, product
+from unmoor.ir.dim import Dim, const, dim, product
 from unmoor.ir.op import Builder, BuiltinCall, Facts, Kind, Op, Sample
 from unmoor.ir.types import TensorType
 from unmoor.ops.contraction import SUMS
-from unmoor.ops.family import EVERY, EXACT, FLOATS, broadcast, composite
+from unmoor.ops.family import EVERY, EXACT, FLOATS, axis_of, broadcast, composite
 from unmoor.ops.indexing import take
 from unmoor.ops.samples import Ints, Rand
 from unmoor.ops.scatter import put
@@ -176,6 +176,26 @@ def grouped_mm(b: Builder, x: Any, weight: Any, ends: Any, bias: Any, dtype: Any
     return out if dtype is None else b.emit("prim::cast", out, dtype)
 
 
+def repeat_interleave(b: Builder, x: Any, repeats: Any, axis: int | None, total: Any) -> Any:
+    """Each slice along an axis as often as `repeats` says; of all elements as one row without an axis."""
+    if total is None:
+        raise Unsupported("repeat_interleave has a result as large as the sum of the repeats: give it as output_size")
+    if axis is None or not b.type_of(x).rank:
+        x, axis = b.emit("prim::reshape", x, (b.type_of(x).numel,)), 0
+    a = axis_of(axis, b.type_of(x).rank)
+    size = b.type_of(x).shape[a]
+    repeats = b.emit("prim::reshape", repeats, (b.type_of(repeats).numel,))
+    if b.type_of(repeats).shape != (size,):
+        repeats = expand(b, repeats, (size,))
+    never = b.emit("prim::all", b.emit("aten::ge", repeats, 0), (0,), False)
+    b.guard(never, True, "repeat_interleave: a repeat is negative")
+    fits = b.emit("aten::eq", b.emit("aten::sum", repeats, (), False, i64), total)
+    b.guard(fits, True, "repeat_interleave: output_size is not the sum of the repeats")
+    ends = b.emit("aten::cumsum", repeats, 0, i64)
+    places = b.emit("prim::search", ends, b.emit("prim::iota", dim(total)), True)
+    return take(b, x, (places,), (a,), a)
+
+
 def _np_histc(x: np.ndarray, bins: int = 100, least: float = 0, most: float = 0) -> np.ndarray:
     out = np.zeros(int(bins), x.dtype)
     for v in x.reshape(-1):
@@ -322,5 +342,17 @@ FINDING: list[Op] = [
         ],
         dtypes=("f32",),
         tolerance=SUMS,
+    ),
+    _op(
+        "aten::repeat_interleave_tensor",
+        "(Tensor self, Tensor repeats, int? dim=None, *, int? output_size=None) -> Tensor",
+        "repeat_interleave.self_Tensor",
+        repeat_interleave,
+        lambda x, r, d=None, total=None: np.repeat(x, r, d),
+        lambda d: [
+            Sample((_make(d)(3, 2), np.array([1, 0, 3]), 0, 4)),
+            Sample((_make(d)(2, 3), np.array([1, 0, 3]), -1, 4)),
+            Sample((_make(d)(4), np.array([2]), None, 8)),
+        ],
     ),
 ]

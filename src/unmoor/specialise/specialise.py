@@ -20,11 +20,14 @@ from unmoor.specialise.numbers import arithmetic, as_tensor, compare, item, plai
 
 @dataclass(frozen=True, eq=False)
 class Specialised:
-    """A typed graph with its relations, the types of its inputs, and the example's value of each symbol."""
+    """A typed graph with its relations, the types of its inputs, and the example's value of each symbol.
+
+    `most` has the upper bounds of the sizes that a call finds."""
 
     graph: Graph
     inputs: tuple[TensorSpec, ...]
     example: dict[str, int]
+    most: dict[str, Dim]
 
 
 def specialise(graph: Graph, example: tuple[ExampleTensor, ...]) -> Specialised:
@@ -90,7 +93,7 @@ class _Walk:
         graph = Graph(
             self.graph.name, tuple(self.inputs), tuple(self.constants), tuple(self.builder.nodes), outputs, relations
         )
-        return Specialised(graph, tuple(self.specs), self.symbols)
+        return Specialised(graph, tuple(self.specs), self.symbols, self.facts.most)
 
     def _nodes(self, nodes: tuple[Node, ...]) -> None:
         for node in nodes:
