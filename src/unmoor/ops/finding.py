@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from unmoor.dtypes import bool_, i64
-from unmoor.errors import Unsupported
+from unmoor.errors import NotTraced, Unsupported
 from unmoor.ir.dim import Dim, const, dim, product
 from unmoor.ir.op import Builder, BuiltinCall, Facts, Kind, Op, Sample
 from unmoor.ir.types import TensorType
@@ -196,6 +196,13 @@ def repeat_interleave(b: Builder, x: Any, repeats: Any, axis: int | None, total:
     return take(b, x, (places,), (a,), a)
 
 
+def _np_repeat(x: np.ndarray, repeats: np.ndarray, axis: int | None = None, total: int | None = None) -> np.ndarray:
+    made = np.repeat(x, np.maximum(repeats, 0), axis)
+    if np.any(np.asarray(repeats) < 0) or (total is not None and made.shape[axis or 0] != total):
+        raise NotTraced("repeat_interleave: output_size is not the sum of the repeats, or one is negative")
+    return made
+
+
 def _np_histc(x: np.ndarray, bins: int = 100, least: float = 0, most: float = 0) -> np.ndarray:
     out = np.zeros(int(bins), x.dtype)
     for v in x.reshape(-1):
@@ -348,7 +355,7 @@ FINDING: list[Op] = [
         "(Tensor self, Tensor repeats, int? dim=None, *, int? output_size=None) -> Tensor",
         "repeat_interleave.self_Tensor",
         repeat_interleave,
-        lambda x, r, d=None, total=None: np.repeat(x, r, d),
+        _np_repeat,
         lambda d: [
             Sample((_make(d)(3, 2), np.array([1, 0, 3]), 0, 4)),
             Sample((_make(d)(2, 3), np.array([1, 0, 3]), -1, 4)),
