@@ -25,6 +25,7 @@ FIXTURES = Path(__file__).parent / "fixtures"
 DIGESTS = {
     "v1/clone.unmoor": "sha256:5bc91e3576a7434b248adef87c2803f86e717505424bd421548ef961af26ae84",
     "v1/add.unmoor": "sha256:bf98c429554ecc2827bde0944c1d81746984591870628951657102c3b3524c04",
+    "v3/finding.unmoor": "sha256:654897871f1aa54382ed92fff2103aa555673261374f9525cfbb62b6c25a6ade",
 }
 
 
@@ -65,6 +66,12 @@ def test_old_machine_code_runs(name: str) -> None:
     model = runtime.open(FIXTURES / name, trust=DIGESTS[name])
     x = np.arange(12, dtype=np.float32)
     np.testing.assert_array_equal(model(x), x + np.tile(np.array([1, 10, 100], np.float32), 4))
+
+
+def test_builtins_run() -> None:
+    model = runtime.open(FIXTURES / "v3/finding.unmoor")
+    found, again, values = model(np.array([0, 1, 1], np.bool_), np.array([2, 3, 1], np.float32))
+    assert found.tolist() == again.tolist() == [1, 2] and values.tolist() == [3, 2, 1]
 
 
 if __name__ == "__main__":
