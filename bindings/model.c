@@ -14,15 +14,18 @@ static PyObject *status_error(const um_error *error) {
   return NULL;
 }
 
-/* Model(source, weights, trust, digest): source is a path (str) or the file's bytes, weights a buffer or None. */
+/* Model(source, weights, trust, digest, threads): source is a path (str) or the file's bytes, weights a buffer or None. */
 static PyObject *model_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords) {
   PyObject *source, *weights;
   int trust;
   const char *digest;
-  static char *names[] = {"source", "weights", "trust", "digest", NULL};
-  if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OOiz", names, &source, &weights, &trust, &digest)) return NULL;
+  Py_ssize_t threads;
+  static char *names[] = {"source", "weights", "trust", "digest", "threads", NULL};
+  if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OOizn", names, &source, &weights, &trust, &digest, &threads))
+    return NULL;
   ModelObject *self = (ModelObject *)type->tp_alloc(type, 0);
   if (self == NULL) return NULL;
+  self->threads = threads;
   um_open_options options = {.size = sizeof options, .trust = (um_trust)trust, .digest = digest};
   if (weights != Py_None) {
     if (PyObject_GetBuffer(weights, &self->weights, PyBUF_SIMPLE) != 0) goto fail;
@@ -99,6 +102,13 @@ static void sweep(ModelObject *model) {
   }
 }
 
+/* A session that shares the threads of the model's others. */
+static um_status new_session(const ModelObject *model, um_session **session, um_error *error) {
+  um_session_options options = {.size = sizeof options, .threads = (size_t)model->threads};
+  if (model->sessions != NULL) options.share = model->sessions->session;
+  return um_session_new(model->model, &options, session, error);
+}
+
 /* The one session of a model with state, once no other thread is in it. */
 static held_session *shared_session(ModelObject *model, um_error *error) {
   if (PyThread_acquire_lock(model->lock, NOWAIT_LOCK) == PY_LOCK_FAILURE) {
@@ -115,7 +125,7 @@ static held_session *shared_session(ModelObject *model, um_error *error) {
   held_session *held = model->sessions;
   if (held == NULL) {
     held = malloc(sizeof *held);
-    if (held == NULL || um_session_new(model->model, NULL, &held->session, error) != UM_OK) {
+    if (held == NULL || new_session(model, &held->session, error) != UM_OK) {
       if (held == NULL) error->status = UM_OUT_OF_MEMORY, strcpy(error->message, "out of memory");
       free(held);
       PyThread_release_lock(model->lock);
@@ -152,7 +162,7 @@ held_session *session_take(ModelObject *model, um_error *error) {
     strcpy(error->message, "out of memory");
     return NULL;
   }
-  if (um_session_new(model->model, NULL, &held->session, error) != UM_OK) {
+  if (new_session(model, &held->session, error) != UM_OK) {
     free(held);
     return NULL;
   }

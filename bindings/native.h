@@ -22,6 +22,7 @@ typedef struct held_session {
 typedef struct {
   PyObject_HEAD um_model *model;
   Py_buffer weights; /* weights.obj is NULL where the file holds them */
+  Py_ssize_t threads; /* that a call may use; the sessions share them */
   held_session *sessions;
   PyThread_type_lock lock; /* of a model with state, whose one session all threads share; else NULL */
 } ModelObject;

@@ -98,9 +98,20 @@ typedef struct um_open_options {
   size_t weights_bytes;
 } um_open_options;
 
+/* The host's own threads: calls work(task, k) once for each k below `count`, on any threads and in any order, and returns
+ * when all have returned. */
+typedef void (*um_parallel_for)(void *host, size_t count, void (*work)(void *task, size_t k), void *task);
+
 typedef struct um_session_options {
   size_t size; /* sizeof(um_session_options) */
   size_t max_arena_bytes; /* refuse calls that need more working memory; 0: no limit */
+  /* How many threads a call may use, the caller's own included; 0 and 1: only that one. The session starts the others,
+   * as far as the process may use so many processors, and joins them when it is freed. Results are the same to the bit
+   * for every number. A forked child goes on with one. */
+  size_t threads;
+  um_session *share; /* a session whose threads this one uses instead, whenever that one does not; NULL: its own */
+  um_parallel_for parallel_for; /* NULL, or what runs the work instead of threads of the session, in `threads` parts */
+  void *host; /* parallel_for's first argument */
 } um_session_options;
 
 /* -- open ------------------------------------------------------------------------------------------------ */
@@ -155,6 +166,8 @@ UM_API const char *um_assumptions_text(const um_model *model, size_t method);
 UM_API um_status um_session_new(um_model *model, const um_session_options *options, um_session **session,
                                 um_error *error);
 UM_API void um_session_free(um_session *session);
+/* How many threads its calls use at most, the caller's own included. */
+UM_API size_t um_session_threads(const um_session *session);
 /* Finds the signature that the inputs fit, checks them, and plans memory where the sizes are new. Fills in
  * dtype, rank, shape and bytes of the outputs, but neither their data nor any result. outputs may be NULL: where the
  * signatures of a method differ in their outputs, um_session_signature then says which one it is. */

@@ -27,17 +27,29 @@ inline um_status OpenBytes(const Bytes& file, um_trust trust, Model* model, um_e
   return status;
 }
 
+inline um_session_options NoOptions() {
+  um_session_options options = {};
+  options.size = sizeof options;
+  return options;
+}
+
 // Of a file that is sound and trusted; null where something fails.
 struct Opened {
   explicit Opened(const Bytes& bytes, size_t max_arena_bytes = 0) : file(bytes) {
     um_error error;
     if (OpenBytes(file, UM_TRUST_YES, &model, &error) != UM_OK) return;
-    const um_session_options options = {sizeof(um_session_options), max_arena_bytes};
-    um_session* made = nullptr;
-    um_session_new(model.get(), &options, &made, &error);
-    session.reset(made);
+    um_session_options options = NoOptions();
+    options.max_arena_bytes = max_arena_bytes;
+    session = Another(options);
   }
   explicit Opened(const Image& image, size_t max_arena_bytes = 0) : Opened(image.Encode(), max_arena_bytes) {}
+
+  // A session of the model; null where that fails.
+  Session Another(const um_session_options& options) const {
+    um_session* made = nullptr;
+    um_session_new(model.get(), &options, &made, nullptr);
+    return Session(made);
+  }
 
   Bytes file;
   Model model;

@@ -91,8 +91,9 @@ void Image::Instruction(InstructionRow row, const std::vector<uint32_t>& operand
 }
 
 void Image::Call(uint32_t kernel, uint32_t extent, const std::vector<uint32_t>& operands,
-                 const std::vector<uint32_t>& ints) {
+                 const std::vector<uint32_t>& ints, uint32_t grain) {
   InstructionRow row = {};
+  row.expected = grain == kWhole ? 0 : grain + 1;
   row.opcode = static_cast<uint32_t>(Opcode::kCall);
   row.kernel = kernel;
   row.extent = extent;
@@ -259,6 +260,7 @@ namespace {
 
 constexpr BufferRow kInF32 = {static_cast<uint32_t>(Role::kIn), UM_F32, 0};
 constexpr BufferRow kOutF32 = {static_cast<uint32_t>(Role::kOut), UM_F32, 0};
+constexpr BufferRow kLocalF32 = {static_cast<uint32_t>(Role::kLocal), UM_F32, 0};
 constexpr BufferRow kOutBool = {static_cast<uint32_t>(Role::kOut), UM_BOOL, 0};
 
 // y = 4 x, through the arena.
@@ -369,6 +371,36 @@ Image Example() {
   image.Arena(image.Const(0));
   image.Raise(0);
   image.Message("this path was never traced", "net.py", 9);
+  return image;
+}
+
+Image Cut(int64_t grain) {
+  Image image;
+  image.oldest_reader = 3;
+  image.code.assign(kKernelCode, kKernelCode + sizeof kKernelCode);
+  image.targets = {3};
+  const uint32_t double_it = image.Kernel("double_it", {kInF32, kOutF32}, 0, k_double_it);
+  const uint32_t turn_rows = image.Kernel("turn_rows", {kInF32, kOutF32, kLocalF32}, 1, k_turn_rows);
+  image.BeginMethod("turn");
+  image.BeginProgram("(x: f32[s0, s1]) -> (f32[s0, s1])");
+  image.Input("x", UM_F32, {Symbol(0), Symbol(1)});
+  image.Output("y", UM_F32, {Symbol(0), Symbol(1)});
+  image.Symbols({"s0", "s1"});
+  const uint32_t n = image.Dim(0, 0), m = image.Dim(0, 1), four = image.Const(4), zero = image.Const(0);
+  const uint32_t all = image.Formula(FormulaOp::kMul, n, m), bytes = image.Formula(FormulaOp::kMul, all, four);
+  const uint32_t row = image.Formula(FormulaOp::kMul, m, four), sixty_four = image.Const(64);
+  const uint32_t more = image.Formula(FormulaOp::kAdd, bytes, image.Const(63));
+  const uint32_t blocks = image.Formula(FormulaOp::kFloordiv, more, sixty_four);
+  const uint32_t above = image.Formula(FormulaOp::kMul, blocks, sixty_four);
+  const uint32_t rows = image.Const(grain), elements = image.Formula(FormulaOp::kMul, rows, m);
+  image.Arena(image.Formula(FormulaOp::kAdd, above, row));
+  const uint32_t x = image.Tensor(Place::kInput, 0, UM_F32, {n, m}, bytes);
+  const uint32_t y = image.Tensor(Place::kOutput, 0, UM_F32, {n, m}, bytes);
+  const uint32_t doubled = image.Tensor(Place::kArena, zero, UM_F32, {n, m}, bytes);
+  const uint32_t local = image.Tensor(Place::kArena, above, UM_F32, {m}, row);
+  image.Call(double_it, all, {x, doubled}, {}, elements);
+  image.Call(turn_rows, n, {doubled, y, local}, {m}, rows);
+  image.Return();
   return image;
 }
 

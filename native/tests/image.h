@@ -39,7 +39,8 @@ struct Image {
   void Check(CheckOp op, uint32_t left, uint32_t right, uint32_t message);
   uint32_t Tensor(Place place, uint32_t index, uint32_t dtype, const std::vector<uint32_t>& shape, uint32_t bytes);
   void Call(uint32_t kernel, uint32_t extent, const std::vector<uint32_t>& operands,
-            const std::vector<uint32_t>& ints = {});
+            const std::vector<uint32_t>& ints = {}, uint32_t grain = kWhole);
+  static constexpr uint32_t kWhole = UINT32_MAX;  // a grain: the call is never cut
   void Copy(uint32_t to, uint32_t from);
   void Guard(uint32_t tensor, bool expected, uint32_t message);
   void Raise(uint32_t message);
@@ -91,6 +92,9 @@ inline DimRow Symbol(int64_t number) { return {static_cast<uint32_t>(DimKind::kS
 
 // A file with all that there is: see the comments in image.cpp. Its code needs an x86-64 processor of level v3.
 Image Example();
+// Calls that are cut into pieces: method "turn" doubles f32[s0, s1] and turns its rows round, through local buffers;
+// pieces are of `grain` rows. In format version 3.
+Image Cut(int64_t grain);
 // Without kernels: method "same" gives its input f32[s0] back.
 Image NoKernels();
 

@@ -9,7 +9,7 @@ if readelf -r "$work/k.o" | grep -q R_X86; then echo "there are relocations" >&2
 objcopy -O binary -j .text "$work/k.o" "$work/k.bin"
 {
   echo "// Made by make_kernels.sh from kernels.c. Do not edit."
-  for name in double_it add_row is_positive; do
+  for name in double_it add_row turn_rows is_positive; do
     nm "$work/k.o" | awk -v n="$name" '$3 == n { print "constexpr uint64_t k_" n " = 0x" $1 ";" }'
   done
   echo "constexpr uint8_t kKernelCode[] = {"

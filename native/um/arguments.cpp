@@ -85,7 +85,7 @@ bool ReadOptions(int count, char** words, Options* options) {
       continue;
     }
     const bool known = strcmp(word, "--trust") == 0 || strcmp(word, "--method") == 0 || strcmp(word, "-o") == 0 ||
-                       strcmp(word, "--seconds") == 0;
+                       strcmp(word, "--seconds") == 0 || strcmp(word, "--threads") == 0;
     if (!known) {
       Complain("there is no option %s; `um --help` lists them", word);
       return false;
@@ -97,6 +97,15 @@ bool ReadOptions(int count, char** words, Options* options) {
     if (strcmp(word, "--trust") == 0) options->trust = words[k];
     if (strcmp(word, "--method") == 0) options->method = words[k];
     if (strcmp(word, "-o") == 0) options->outputs.Add(words[k]);
+    if (strcmp(word, "--threads") == 0) {
+      char* end = nullptr;
+      const long threads = strtol(words[k], &end, 10);
+      if (*end != '\0' || threads < 1 || threads > 1024) {
+        Complain("--threads %s: a number from 1 to 1024 is wanted", words[k]);
+        return false;
+      }
+      options->threads = static_cast<size_t>(threads);
+    }
     if (strcmp(word, "--seconds") == 0) {
       options->seconds = atof(words[k]);
       if (!(options->seconds > 0 && options->seconds <= 3600)) {

@@ -61,7 +61,7 @@ int Bench(const Options& options) {
     int64_t arena = 0, flops = 0, traffic = 0;
     um_session_cost(call.session, &arena, &flops, &traffic);
     const double median = times[times.size() / 2];
-    printf("engine   %s\n", um_model_engine(model));
+    printf("engine   %s, threads %zu\n", um_model_engine(model), um_session_threads(call.session));
     printf("open     %.1f us, first call %.1f us\n", opened / 1e3, first / 1e3);
     printf("call     %.1f ns median, %.1f ns least, of %zu x %zu calls\n", median, times[0], times.size(), calls);
     printf("work     %" PRId64 " flops (%.2f GFLOP/s), %" PRId64 " bytes (%.2f GB/s), %" PRId64 " bytes of arena\n",

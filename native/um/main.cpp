@@ -22,6 +22,7 @@ constexpr const char* kHelp =
     "  --trust yes|no|sha256:...    may the machine code in the file run? Yes, no, or if that is its digest (no)\n"
     "  --method NAME                the entry point (the first one)\n"
     "  -o FILE.npy                  writes an output instead of printing it; once for each output\n"
+    "  --threads N                  how many threads a call may use (1)\n"
     "  --seconds S                  how long bench measures (1)\n"
     "\n"
     "Exit codes: 0 it worked, 1 it failed, 2 the command line makes no sense.\n";

@@ -186,7 +186,10 @@ bool PrepareCall(um_model* model, const Options& options, Call* call) {
     Complain("%s", error.message);
     return false;
   }
-  if (um_session_new(model, nullptr, &call->session, &error) != UM_OK) {
+  um_session_options how = {};
+  how.size = sizeof how;
+  how.threads = options.threads;
+  if (um_session_new(model, &how, &call->session, &error) != UM_OK) {
     Complain("%s", error.message);
     return false;
   }

@@ -36,6 +36,7 @@ struct Options {
   const char* method = nullptr;
   const char* trust = "no";
   double seconds = 1.0;
+  size_t threads = 1;
   List<const char*> outputs;
   List<const char*> arguments;
 };

@@ -7,17 +7,62 @@
 
 using um::Fail;
 
-um_status um_session_new(um_model* model, const um_session_options* options, um_session** session, um_error* error) {
-  if (model == nullptr || session == nullptr) return Fail(error, UM_WRONG_ARGUMENT, "um_session_new: a null pointer");
-  *session = nullptr;
-  if (options != nullptr && options->size != sizeof *options) {
-    return Fail(error, UM_WRONG_ARGUMENT, "um_session_options.size is %zu; this runtime's is %zu", options->size,
+namespace {
+
+constexpr size_t kFirstSize = 2 * sizeof(size_t);  // the options as they first were: up to max_arena_bytes
+
+um_status ReadOptions(const um_session_options* given, um_session_options* options, um_error* error) {
+  memset(options, 0, sizeof *options);
+  if (given == nullptr) return UM_OK;
+  if (given->size != kFirstSize && given->size != sizeof *options) {
+    return Fail(error, UM_WRONG_ARGUMENT, "um_session_options.size is %zu; this runtime's is %zu", given->size,
                 sizeof *options);
   }
+  memcpy(options, given, given->size);
+  if (options->threads > um::kMostThreads) {
+    return Fail(error, UM_WRONG_ARGUMENT, "um_session_options.threads is %zu; %zu are the most", options->threads,
+                um::kMostThreads);
+  }
+  return UM_OK;
+}
+
+// The pool that the options ask for, held once for the session; null where calls use one thread.
+um_status TakePool(const um_session_options& options, um::Pool** pool, um_error* error) {
+  *pool = options.share != nullptr ? options.share->pool() : nullptr;
+  if (*pool != nullptr) (*pool)->Hold();
+  if (options.share != nullptr) return UM_OK;
+  size_t workers = options.threads;
+  if (workers > 1 && options.parallel_for == nullptr) {
+    const size_t processors = um::UsableProcessors();
+    if (processors < workers) workers = processors;
+  }
+  if (workers <= 1) return UM_OK;
+  um::Block memory;
+  if (!memory.Allocate(sizeof(um::Pool))) return um::OutOfMemory(error, sizeof(um::Pool));
+  um::Pool* made = new (memory.data()) um::Pool();
+  const um_status status = made->Start(workers, options.parallel_for, options.host, error);
+  if (status != UM_OK) {
+    made->~Pool();
+    return status;
+  }
+  memory.Release();
+  *pool = made;
+  return UM_OK;
+}
+
+}  // namespace
+
+um_status um_session_new(um_model* model, const um_session_options* given, um_session** session, um_error* error) {
+  if (model == nullptr || session == nullptr) return Fail(error, UM_WRONG_ARGUMENT, "um_session_new: a null pointer");
+  *session = nullptr;
+  um_session_options options;
+  UM_TRY(ReadOptions(given, &options, error));
   UM_TRY(model->code.Check(error));
   um::Block memory;
   if (!memory.Allocate(sizeof(um_session))) return um::OutOfMemory(error, sizeof(um_session));
-  um_session* made = new (memory.data()) um_session(model, options != nullptr ? options->max_arena_bytes : 0);
+  um::Pool* pool = nullptr;
+  UM_TRY(TakePool(options, &pool, error));
+  um_session* made = new (memory.data()) um_session(model, options.max_arena_bytes, pool);
   const um_status status = made->Allocate(error);
   if (status != UM_OK) {
     made->~um_session();
@@ -37,6 +82,8 @@ void um_session_free(um_session* session) {
   memory.Adopt(reinterpret_cast<uint8_t*>(session), sizeof(um_session));
   um_model_free(model);
 }
+
+size_t um_session_threads(const um_session* session) { return session != nullptr ? session->threads() : 0; }
 
 um_status um_prepare(um_session* session, size_t method, const um_tensor* inputs, size_t input_count,
                      um_tensor* outputs, size_t output_count, um_error* error) {

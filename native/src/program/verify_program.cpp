@@ -226,7 +226,7 @@ class ProgramVerifier {
     const bool jumps = opcode == Opcode::kJump || opcode == Opcode::kJumpUnless;
     const bool calls = opcode == Opcode::kCall || opcode == Opcode::kBuiltin;
     if (!calls && ((i.kernel != 0 && !jumps) || i.extent != 0 || i.int_count != 0)) return false;
-    if (opcode != Opcode::kGuard && opcode != Opcode::kBuiltin && i.expected != 0) return false;
+    if (opcode != Opcode::kGuard && !calls && i.expected != 0) return false;
     const bool speaks = opcode == Opcode::kGuard || opcode == Opcode::kRaise;
     if (speaks ? i.message >= p_.messages.size() : i.message != 0) return false;
     switch (opcode) {
@@ -325,6 +325,7 @@ class ProgramVerifier {
 
   bool CallIsSound(const format::InstructionRow& i) {
     if (i.kernel >= t_.kernels.size() || !IsKnown(i.extent)) return false;
+    if (i.expected != 0 && !IsKnown(i.expected - 1)) return false;
     const format::KernelRow& kernel = t_.kernels[i.kernel];
     if (i.tensor_count != kernel.buffer_count || i.int_count != kernel.int_count) return false;
     for (const format::RegisterRow& r : p_.ints(i)) {

@@ -28,7 +28,8 @@ bool NeedsPacking(const um_tensor& input) {
 // -- inputs ---------------------------------------------------------------------------------------------------
 um_status um_session::Bind(const um_tensor* inputs, um_error* error) {
   Plan& plan = *current_;
-  if (!plan.resolved() || plan.arena() != arena_.data() || plan.arena_bytes() > arena_.bytes()) {
+  if (!plan.IsResolvedFor(arena_.data(), scratch_.data()) || plan.arena_bytes() > arena_.bytes() ||
+      plan.scratch_bytes() > scratch_.bytes()) {
     UM_TRY(Reserve(&plan, error));
   }
   bool packing = false;
@@ -57,7 +58,8 @@ um_status um_session::Reserve(Plan* plan, um_error* error) {
                 max_arena_bytes_);
   }
   if (!arena_.Reserve(bytes)) return um::OutOfMemory(error, bytes);
-  plan->Resolve(*model_, arena_.data());
+  if (!scratch_.Reserve(plan->scratch_bytes())) return um::OutOfMemory(error, plan->scratch_bytes());
+  plan->Resolve(*model_, arena_.data(), scratch_.data());
   return UM_OK;
 }
 
@@ -228,6 +230,36 @@ um_status um_session::Give(const Step& step, um_error* error) {
   return um::RefuseInputs(current_->program(), misfit, nullptr, 0, error);
 }
 
+namespace {
+
+// One call of a kernel that is cut into pieces.
+struct Cut {
+  const Step* step;
+  size_t operands;
+};
+
+void DoPiece(void* task, size_t worker, size_t piece) {
+  const Cut& cut = *static_cast<const Cut*>(task);
+  const Step& step = *cut.step;
+  void** buffers = worker == 0 || step.helper_buffers == nullptr ? step.buffers
+                                                                 : step.helper_buffers + (worker - 1) * cut.operands;
+  const int64_t begin = static_cast<int64_t>(piece) * step.grain;
+  const int64_t left = step.extent - begin;
+  step.function(buffers, step.ints, begin, left < step.grain ? step.extent : begin + step.grain);
+}
+
+}  // namespace
+
+void um_session::Call(const Step& step, size_t operands) {
+  if (step.extent == 0) return;
+  if (pool_ == nullptr || step.grain == 0 || step.extent <= step.grain) {
+    step.function(step.buffers, step.ints, 0, step.extent);
+    return;
+  }
+  Cut cut = {&step, operands};
+  pool_->Run(static_cast<size_t>((step.extent - 1) / step.grain) + 1, DoPiece, &cut);
+}
+
 um_status um_session::Run(um_error* error) {
   const um::Program& program = current_->program();
   const um::Span<const Step> steps = current_->steps();
@@ -235,7 +267,7 @@ um_status um_session::Run(um_error* error) {
     const Step& step = steps[at];
     switch (step.opcode) {
       case Opcode::kCall:
-        if (step.extent > 0) step.function(step.buffers, step.ints, 0, step.extent);
+        Call(step, program.code[at].tensor_count);
         break;
       case Opcode::kBuiltin:
         if (step.gives != nullptr) {

@@ -24,6 +24,12 @@ class Plan::Carver {
         fits_ && Multiply(count, sizeof(T), &bytes) && RoundUp<size_t>(bytes, 8, &bytes) && Add(used_, bytes, &used_);
     return base_ != nullptr ? reinterpret_cast<T*>(base_ + at) : nullptr;
   }
+  template <class T>
+  T* TakeMany(size_t times, size_t count) {
+    size_t total = 0;
+    fits_ = fits_ && Multiply(times, count, &total);
+    return Take<T>(total);
+  }
   bool counts() const { return base_ == nullptr; }
   bool fits() const { return fits_; }
   size_t used() const { return used_; }
@@ -75,10 +81,14 @@ void Plan::Carve(Carver* carver) {
     const format::InstructionRow& i = program_.code[k];
     void** buffers = carver->Take<void*>(i.tensor_count);
     int64_t* ints = carver->Take<int64_t>(i.int_count);
+    bool has_local = false;
+    for (size_t n = 0; n < i.tensor_count; ++n) has_local = has_local || IsLocal(i, n);
+    const size_t copies = has_local && helpers_ > 0 ? helpers_ : 0;
+    void** helper_buffers = copies > 0 ? carver->TakeMany<void*>(copies, i.tensor_count) : nullptr;
     for (const format::RegisterRow& r : program_.operands(i)) {
       const Place place = static_cast<Place>(program_.tensors[r.number].place);
-      if (place == Place::kInput) ++from_inputs;
-      if (place == Place::kOutput) ++from_outputs;
+      if (place == Place::kInput) from_inputs += 1 + copies;
+      if (place == Place::kOutput) from_outputs += 1 + copies;
     }
     if (carver->counts()) continue;
     steps_[k].opcode = static_cast<Opcode>(i.opcode);
@@ -87,6 +97,7 @@ void Plan::Carve(Carver* carver) {
     steps_[k].target = i.kernel;
     if (steps_[k].opcode == Opcode::kBuiltin) CarveBuiltin(i, &steps_[k]);
     steps_[k].buffers = buffers;
+    steps_[k].helper_buffers = helper_buffers;
     steps_[k].ints = ints;
   }
   input_patches_ = carver->Take<Patch>(from_inputs);
@@ -166,7 +177,19 @@ bool Plan::IsSizedFor(const um_tensor* inputs, size_t count) const {
   return true;
 }
 
-void Plan::Resolve(const um_model& model, uint8_t* arena) {
+bool Plan::IsLocal(const format::InstructionRow& i, size_t operand) const {
+  if (static_cast<Opcode>(i.opcode) != Opcode::kCall) return false;
+  const format::KernelRow& kernel = program_.tables.kernels[i.kernel];
+  const format::BufferRow& buffer = program_.tables.buffers[kernel.first_buffer + operand];
+  return static_cast<format::Role>(buffer.role) == format::Role::kLocal;
+}
+
+// Where a worker's pointer to an operand is: worker 0 is the session's own thread.
+void** Plan::SlotOf(const Step& step, size_t operands, size_t worker, size_t operand) const {
+  return worker == 0 ? &step.buffers[operand] : &step.helper_buffers[(worker - 1) * operands + operand];
+}
+
+void Plan::Resolve(const um_model& model, uint8_t* arena, uint8_t* scratch) {
   input_patch_count_ = 0;
   output_patch_count_ = 0;
   for (size_t k = 0; k < program_.code.size(); ++k) {
@@ -174,28 +197,42 @@ void Plan::Resolve(const um_model& model, uint8_t* arena) {
     Step& step = steps_[k];
     if (step.opcode == Opcode::kCall) step.function = model.code.kernel(i.kernel);
     const Span<const format::RegisterRow> operands = program_.operands(i);
-    for (size_t n = 0; n < operands.size(); ++n) {
-      const format::TensorRow& tensor = program_.tensors[operands[n].number];
-      void** slot = &step.buffers[n];
-      switch (static_cast<Place>(tensor.place)) {
-        case Place::kInput:
-          input_patches_[input_patch_count_++] = {slot, tensor.index};
-          break;
-        case Place::kOutput:
-          output_patches_[output_patch_count_++] = {slot, tensor.index};
-          break;
-        case Place::kWeight:
-          // Kernels only read what they take as `in`: the verifier lets no weight be anything else.
-          *slot = const_cast<uint8_t*>(model.archive.weights().data() + model.tables.weights[tensor.index].offset);
-          break;
-        case Place::kArena:
-          *slot = arena + ints_[tensor.index];
-          break;
+    const size_t copies = step.helper_buffers != nullptr ? helpers_ : 0;
+    for (size_t worker = 0; worker <= copies; ++worker) {
+      uint8_t* own = worker > 0 ? scratch + (worker - 1) * scratch_bytes_ : nullptr;
+      for (size_t n = 0; n < operands.size(); ++n) {
+        const format::TensorRow& tensor = program_.tensors[operands[n].number];
+        void** slot = SlotOf(step, operands.size(), worker, n);
+        if (worker == 0 || !IsLocal(i, n)) {
+          ResolveOperand(model, tensor, slot, arena);
+        } else {
+          *slot = own;
+          own += RoundedBytes(tensor);
+        }
       }
     }
   }
   arena_ = arena;
+  scratch_ = scratch;
   resolved_ = true;
+}
+
+void Plan::ResolveOperand(const um_model& model, const format::TensorRow& tensor, void** slot, uint8_t* arena) {
+  switch (static_cast<Place>(tensor.place)) {
+    case Place::kInput:
+      input_patches_[input_patch_count_++] = {slot, tensor.index};
+      break;
+    case Place::kOutput:
+      output_patches_[output_patch_count_++] = {slot, tensor.index};
+      break;
+    case Place::kWeight:
+      // Kernels only read what they take as `in`: the verifier lets no weight be anything else.
+      *slot = const_cast<uint8_t*>(model.archive.weights().data() + model.tables.weights[tensor.index].offset);
+      break;
+    case Place::kArena:
+      *slot = arena + ints_[tensor.index];
+      break;
+  }
 }
 
 }  // namespace um

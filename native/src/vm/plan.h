@@ -27,7 +27,9 @@ struct Step {
   KernelFunction function;
   void** buffers;
   int64_t* ints;
+  void** helper_buffers;  // for each helping thread, where each needs local buffers of its own; else null
   int64_t extent;
+  int64_t grain;    // turns of a piece; 0 where the call is not cut
   size_t bytes;     // copied by a copy
   uint32_t target;  // where a jump goes
   const format::BuiltinInfo* builtin;
@@ -46,7 +48,8 @@ Misfit CheckInputs(const Program& program, const um_tensor* inputs, size_t count
 
 class Plan {
  public:
-  Plan(const Tables& tables, const format::ProgramRow& row) : program_(tables, row) {}
+  // `helpers` threads may do pieces of its calls besides the session's own.
+  Plan(const Tables& tables, const format::ProgramRow& row, size_t helpers) : program_(tables, row), helpers_(helpers) {}
   Plan(const Plan&) = delete;
   Plan& operator=(const Plan&) = delete;
 
@@ -61,15 +64,18 @@ class Plan {
   Misfit Give(const Step& step, const int64_t* numbers);
   // Dims that a call will find are unknown again.
   void ForgetGiven();
-  // Fills in the addresses of weights and arena.
-  void Resolve(const um_model& model, uint8_t* arena);
+  // Fills in the addresses of weights, arena, and the helping threads' local buffers.
+  void Resolve(const um_model& model, uint8_t* arena, uint8_t* scratch);
 
   const Program& program() const { return program_; }
   size_t arena_bytes() const { return static_cast<size_t>(ints_[program_.row.arena]); }
   int64_t flops() const { return ints_[program_.row.flops]; }
   int64_t traffic() const { return ints_[program_.row.traffic]; }
-  const uint8_t* arena() const { return arena_; }
-  bool resolved() const { return resolved_; }
+  // For the local buffers of all helping threads.
+  size_t scratch_bytes() const { return helpers_ * scratch_bytes_; }
+  bool IsResolvedFor(const uint8_t* arena, const uint8_t* scratch) const {
+    return resolved_ && arena == arena_ && scratch == scratch_;
+  }
 
   size_t input_bytes(size_t k) const { return input_bytes_[k]; }
   // What output number k may take, and does take: they differ where a call finds its dims, which until then are -1.
@@ -104,12 +110,22 @@ class Plan {
   uint32_t LateRegister(const format::InstructionRow& i) const;
   bool IsLate(const format::TensorRow& tensor) const { return LateRegister(tensor) >= early_; }
   bool ElementBytes(const format::TensorRow& tensor, size_t* bytes) const;
+  bool CallFits(const format::InstructionRow& i, Step* step);
+  size_t RoundedBytes(const format::TensorRow& tensor) const {
+    return (static_cast<size_t>(ints_[tensor.bytes]) + kBlockAlignment - 1) / kBlockAlignment * kBlockAlignment;
+  }
+  bool IsLocal(const format::InstructionRow& i, size_t operand) const;
+  void** SlotOf(const Step& step, size_t operands, size_t worker, size_t operand) const;
+  void ResolveOperand(const um_model& model, const format::TensorRow& tensor, void** slot, uint8_t* arena);
 
   const Program program_;
+  const size_t helpers_;
   Block memory_;
   bool sized_ = false;
   bool resolved_ = false;
   const uint8_t* arena_ = nullptr;
+  const uint8_t* scratch_ = nullptr;
+  size_t scratch_bytes_ = 0;  // for one thread
   int64_t* ints_ = nullptr;
   int64_t** input_shapes_ = nullptr;  // one per input, and so on
   size_t* input_bytes_ = nullptr;

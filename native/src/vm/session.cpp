@@ -11,6 +11,11 @@ using um::Misfit;
 using um::Plan;
 
 um_session::~um_session() {
+  if (pool_ != nullptr && pool_->Drop()) {
+    um::Block memory;
+    memory.Adopt(reinterpret_cast<uint8_t*>(pool_), sizeof(um::Pool));
+    pool_->~Pool();
+  }
   for (size_t k = 0; plans_ != nullptr && k < model_->tables.programs.size(); ++k) {
     if (plans_[k] == nullptr) continue;
     um::Block memory;
@@ -31,7 +36,7 @@ um_status um_session::Allocate(um_error* error) {
 um_status um_session::MakePlan(uint32_t program, um_error* error) {
   um::Block memory;
   if (!memory.Allocate(sizeof(Plan))) return um::OutOfMemory(error, sizeof(Plan));
-  Plan* plan = new (memory.data()) Plan(model_->tables, model_->tables.programs[program]);
+  Plan* plan = new (memory.data()) Plan(model_->tables, model_->tables.programs[program], threads() - 1);
   if (!plan->Allocate()) {
     plan->~Plan();
     return um::Fail(error, UM_OUT_OF_MEMORY, "out of memory for the registers of a program");

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "vm/plan.h"
+#include "vm/pool.h"
 
 namespace um {
 
@@ -16,13 +17,17 @@ struct Destination {
 
 struct um_session {
  public:
-  um_session(um_model* model, size_t max_arena_bytes) : model_(model), max_arena_bytes_(max_arena_bytes) {}
+  // The session holds one reference of the pool; none: it has no helpers.
+  um_session(um_model* model, size_t max_arena_bytes, um::Pool* pool)
+      : model_(model), max_arena_bytes_(max_arena_bytes), pool_(pool) {}
   um_session(const um_session&) = delete;
   um_session& operator=(const um_session&) = delete;
   ~um_session();
 
   [[nodiscard]] um_status Allocate(um_error* error);
   um_model* model() const { return model_; }
+  um::Pool* pool() const { return pool_; }
+  size_t threads() const { return pool_ != nullptr ? pool_->workers() : 1; }
 
   // Finds the program, works out the sizes where they are new, and binds the inputs.
   [[nodiscard]] um_status Prepare(size_t method, const um_tensor* inputs, size_t count, um_error* error);
@@ -59,6 +64,7 @@ struct um_session {
   bool IsGiven(const um_tensor* outputs, size_t k) const {
     return outputs[k].data == nullptr || (current_->is_found(k) && outputs[k].bytes < current_->output_bytes(k));
   }
+  void Call(const um::Step& step, size_t operands);
 
   // What calls keep and change (state.cpp).
   um_status AllocateState(um_error* error);
@@ -71,10 +77,12 @@ struct um_session {
 
   um_model* model_;
   size_t max_arena_bytes_;
+  um::Pool* pool_;
   um::Block memory_;
   um::Plan** plans_ = nullptr;  // by program of the file; null until one is first tried
   uint32_t* last_ = nullptr;    // by method: the program, counted in the method, that it took last
   um::Block arena_;
+  um::Block scratch_;  // the helping threads' local buffers
   um::Block packed_;  // copies of inputs that are not contiguous or aligned
   um::Block given_;   // outputs for which the caller gave no memory
   um::Block state_memory_;

@@ -140,6 +140,7 @@ Misfit Plan::CheckTensors() {
     if (!ElementBytes(program_.tensors[k], &bytes)) return {Misfit::kOverflow, program_.tensors[k].bytes};
     if (!TensorFits(k)) return {Misfit::kPlan, k};
   }
+  scratch_bytes_ = 0;
   for (uint32_t k = 0; k < program_.code.size(); ++k) {
     if (LateRegister(program_.code[k]) < early_ && !StepFits(k)) return {Misfit::kPlan, k};
   }
@@ -226,12 +227,7 @@ bool Plan::PlaceFits(uint32_t number) {
 bool Plan::StepFits(uint32_t number) {
   const format::InstructionRow& i = program_.code[number];
   Step& step = steps_[number];
-  if (step.opcode == Opcode::kCall) {
-    step.extent = ints_[i.extent];
-    const Span<const format::RegisterRow> ints = program_.ints(i);
-    for (size_t n = 0; n < ints.size(); ++n) step.ints[n] = ints_[ints[n].number];
-    return step.extent >= 0;
-  }
+  if (step.opcode == Opcode::kCall) return CallFits(i, &step);
   if (step.opcode == Opcode::kCopy) return CopyFits(i, &step);
   if (step.opcode == Opcode::kBuiltin) return BuiltinFits(i, &step);
   return true;
@@ -285,6 +281,26 @@ bool Plan::Overlap(const format::TensorRow& a, const format::TensorRow& b) const
   if (static_cast<Place>(a.place) != Place::kArena) return a.index == b.index;
   const int64_t x = ints_[a.index], y = ints_[b.index];
   return x < y + ints_[b.bytes] && y < x + ints_[a.bytes];
+}
+
+bool Plan::CallFits(const format::InstructionRow& i, Step* step) {
+  step->extent = ints_[i.extent];
+  step->grain = i.expected != 0 ? ints_[i.expected - 1] : 0;
+  const Span<const format::RegisterRow> ints = program_.ints(i);
+  for (size_t n = 0; n < ints.size(); ++n) step->ints[n] = ints_[ints[n].number];
+  if (step->extent < 0 || step->grain < 0) return false;
+  if (step->helper_buffers == nullptr) return true;
+  if (LateRegister(i) >= early_) {  // the helpers' memory was laid out before its sizes were known
+    step->grain = 0;
+    return true;
+  }
+  size_t local = 0;
+  const Span<const format::RegisterRow> operands = program_.operands(i);
+  for (size_t n = 0; n < operands.size(); ++n) {
+    if (IsLocal(i, n) && !Add(local, RoundedBytes(program_.tensors[operands[n].number]), &local)) return false;
+  }
+  if (local > scratch_bytes_) scratch_bytes_ = local;
+  return local <= SIZE_MAX / 2 / (helpers_ + 1);
 }
 
 }  // namespace um

@@ -17,7 +17,8 @@ from functools import cached_property
 MAGIC = b"\x8dUNM\r\n\x1a\n"  # a byte that is no ASCII, both line ends, and DOS's end of file: text transfers damage it
 VERSION = 1  # written by this code, and readable by readers of that version; but for
 VERSION_OF_STATE = 2  # files with states or updates, and
-VERSION_OF_BUILTINS = 3  # files with builtins
+VERSION_OF_BUILTINS = 3  # files with builtins, and
+VERSION_OF_GRAIN = 3  # files with calls that may be cut into pieces
 READS = 3  # readers refuse a file whose `oldest_reader` is greater
 
 SECTION_ALIGNMENT = 64
@@ -246,7 +247,10 @@ INSTRUCTION = Row(
         _u32("extent", "call: int register of its outermost loop's iterations; builtin: the first register it sets"),
         *_span("tensor", "the tensor registers: a kernel's buffers in order", "registers"),
         *_span("int", "the int registers: a kernel's ints in order", "registers"),
-        _u32("expected", "guard: 0 or 1; builtin: how many int registers it sets"),
+        _u32(
+            "expected",
+            "guard: 0 or 1; builtin: how many int registers it sets; call: its grain, 1 + an int register, or 0",
+        ),
         _u32("message", "guard, raise: message of the program"),
         _u32("source", "where it comes from, in the program's source map"),
     ),

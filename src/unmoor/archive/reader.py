@@ -232,7 +232,11 @@ class _Decoder:
             made = Instruction(opcode, 0, 0, tensors, ints, 0, row.message, row.source)
             return replace(made, builtin=self.builtins[row.kernel], first=row.extent, count=row.expected)
         kernel, target = (0, row.kernel) if opcode in JUMPS else (row.kernel, 0)
-        return Instruction(opcode, kernel, row.extent, tensors, ints, row.expected, row.message, row.source, target)
+        expected, grain = row.expected, None
+        if opcode is Opcode.CALL and expected:
+            expected, grain = 0, expected - 1
+        made = Instruction(opcode, kernel, row.extent, tensors, ints, expected, row.message, row.source, target)
+        return replace(made, grain=grain)
 
     def _program(self, row: Record, number: int) -> Program:
         t = self.tables

@@ -148,7 +148,7 @@ class _Checker:
         if i.source >= max(len(self.program.sources), 1):
             self.refuse(f"{who} has a source that does not exist")
         self.leave_regions(number)
-        self.known(who, (*i.ints, i.extent))
+        self.known(who, (*i.ints, i.extent, i.grain or 0))
         if i.opcode is Opcode.BUILTIN:
             self.sets(who, i)
         self.known(who, [d for t in i.tensors for d in self.program.tensors[t].dims])

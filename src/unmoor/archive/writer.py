@@ -41,6 +41,7 @@ class Placing(Protocol):
 def chunks(image: Image, apart: Placing | None = None) -> Iterator[Bytes]:
     """The file's bytes in order. With `apart` the weights are left out; they are read from where it places them."""
     parts = _Encoder().encode(image, apart)
+    version = _version(image, parts)
     entries, offset, paddings = [], layout.HEADER.size + layout.ENTRY.size * len(parts), []
     for part in parts:
         padding = 0 if part.pieces is None else -offset % part.section.aligned
@@ -49,7 +50,6 @@ def chunks(image: Image, apart: Placing | None = None) -> Iterator[Bytes]:
         entries.append(_entry(part, offset))
         offset += 0 if part.pieces is None else part.bytes
     table = b"".join(entries)
-    version = max(layout.version_of(p.section.name) for p in parts)
     head = layout.HEADER.struct.pack(layout.MAGIC, version, version, offset, len(parts), 0, bytes(layout.DIGEST_BYTES))[
         : -layout.DIGEST_BYTES
     ]
@@ -58,6 +58,13 @@ def chunks(image: Image, apart: Placing | None = None) -> Iterator[Bytes]:
         if part.pieces is not None:
             yield bytes(padding)
             yield from part.pieces
+
+
+def _version(image: Image, parts: Sequence[Part]) -> int:
+    """The oldest version of the format that has what the file uses."""
+    if any(i.grain is not None for m in image.methods for p in m.programs for i in p.code):
+        return layout.VERSION_OF_GRAIN
+    return max(layout.version_of(p.section.name) for p in parts)
 
 
 def _entry(part: Part, offset: int) -> bytes:
@@ -140,8 +147,9 @@ class _Encoder:
         if i.opcode is Opcode.BUILTIN:
             number = self.builtins.setdefault(i.builtin, len(self.builtins))
             return (i.opcode, number, i.first, *spans, i.count, 0, i.source)
+        expected = i.grain + 1 if i.grain is not None else i.expected
         what = i.target if i.opcode in JUMPS else i.kernel
-        return (i.opcode, what, i.extent, *spans, i.expected, i.message, i.source)
+        return (i.opcode, what, i.extent, *spans, expected, i.message, i.source)
 
     def _program(self, p: Program) -> tuple[int, ...]:
         s = p.signature

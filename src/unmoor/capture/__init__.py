@@ -25,7 +25,15 @@ __all__ = [
     "rebuild",
     "record",
     "record_several",
+    "thread_count",
 ]
+
+
+def thread_count() -> int:
+    """How many threads torch uses for an op, and a traced callable for a call."""
+    import torch
+
+    return torch.get_num_threads()
 
 
 def record(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any] | None = None) -> Recording:

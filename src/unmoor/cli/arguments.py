@@ -27,6 +27,14 @@ class Input(NamedTuple):
     rank: int
 
 
+def thread_count(text: str) -> int:
+    """A number of threads, as argparse reads it."""
+    threads = int(text)
+    if threads < 1:
+        raise argparse.ArgumentTypeError(f"{text}: a call needs at least one thread")
+    return threads
+
+
 def add_model(parser: argparse.ArgumentParser) -> None:
     """The words that every command shares that opens a model."""
     parser.add_argument("file", help="the .unmoor file")

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from unmoor.cli.arguments import UsageError, add_model, add_tensors, read_tensors, trust_of
+from unmoor.cli.arguments import UsageError, add_model, add_tensors, read_tensors, thread_count, trust_of
 from unmoor.dtypes import BY_NUMPY, numbers_of
 from unmoor.jit.load import load
 from unmoor.runtime.structures import rebuild
@@ -18,11 +18,12 @@ from unmoor.runtime.structures import rebuild
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model(parser)
     add_tensors(parser)
+    parser.add_argument("--threads", type=thread_count, default=1, metavar="N", help="how many a call may use (1)")
     parser.add_argument("-o", "--output", metavar="FILE", help="write the outputs to FILE.npy (one) or FILE.npz (any)")
 
 
 def execute(asked: argparse.Namespace) -> int:
-    model = load(asked.file, trust=trust_of(asked.trust), method=asked.method)
+    model = load(asked.file, trust=trust_of(asked.trust), method=asked.method, threads=asked.threads)
     args, kwargs = rebuild(model.arguments, tuple(read_tensors(asked.tensors, model.signatures)))
     outputs = dict(named(model(*args, **kwargs), "output"))
     if asked.output:

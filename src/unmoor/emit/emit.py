@@ -181,6 +181,7 @@ class _Emission:
             tensors=tuple(registers),
             ints=tuple(self.ints.of(i) for i in call.ints),
             source=self._source(call.source),
+            grain=None if call.grain is None else self.ints.of(call.grain),
         )
 
     def _builtin(self, node: Node, call: BuiltinUse, offsets: dict[object, int]) -> Instruction:

@@ -18,6 +18,7 @@ class KernelCall:
     ints      the value of each of the kernel's ints, over the signature's symbols
     extent    iterations of the outermost loop
     flops     arithmetic operations on elements, counted once per scalar function
+    grain     how many iterations are worth a thread's attention; None where the call is never to be cut
     """
 
     kernel: Kernel
@@ -26,4 +27,5 @@ class KernelCall:
     ints: tuple[Dim, ...]
     extent: Dim
     flops: Dim
+    grain: Dim | None
     source: Source

@@ -67,7 +67,7 @@ class Place(IntEnum):
 class Opcode(IntEnum):
     """The instruction set. Operand meanings stand beside each; r: int register, t: tensor register."""
 
-    CALL = 0  # kernel, extent r, [t...] in the order of its buffers, [r...] of its ints
+    CALL = 0  # kernel, extent r, [t...] in the order of its buffers, [r...] of its ints, perhaps a grain r
     COPY = 1  # destination t, source t: same dtype and dims
     GUARD = 2  # t: a 0-dim bool; expected 0 or 1; message: refuses the call unless equal
     RAISE = 3  # message: refuses the call
@@ -110,7 +110,10 @@ class TensorRegister:
 
 @dataclass(frozen=True)
 class Instruction:
-    """One row of `code`. `kernel` is an index into the file's kernels, `builtin` a name; unused fields are 0 or ""."""
+    """One row of `code`. `kernel` is an index into the file's kernels, `builtin` a name; unused fields are 0 or "".
+
+    A call with a `grain`, an int register, may be cut into pieces of so many turns of its outermost loop, the last one
+    shorter, which threads do in any order. Whether it is changes no bit of a result."""
 
     opcode: Opcode
     kernel: int = 0
@@ -124,6 +127,7 @@ class Instruction:
     builtin: str = ""
     first: int = 0  # the int registers that a builtin's numbers set
     count: int = 0
+    grain: int | None = None  # None: a call that is never cut; 0 turns at run time say the same
 
 
 @dataclass(frozen=True)

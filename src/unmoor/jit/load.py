@@ -21,7 +21,8 @@ def load(
 
     trust   may the machine code in the file run? True, or the digest that `save` returned. Otherwise it is made again
             from the file's verified kernels where llvmlite is installed; else a call raises NotTrusted.
-    threads how many threads a call may use at most; this version uses one
+    threads how many threads a call may use, as far as the process may use so many processors; those who call the model
+            at the same time share them. The results are the same to the bit for every number
     method  the method that calling the model calls
 
     A call that fits no signature of the file is compiled from the recorded graph where llvmlite is installed, else it
@@ -46,7 +47,7 @@ def load(
         recompiler = again.setdefault("recompiler", Recompiler(source, digest))
         return recompiler.missed(model, name, args, kwargs, error)
 
-    model = runtime.open(opened, trust=trust, method=method, on_miss=missed)
+    model = runtime.open(opened, trust=trust, method=method, on_miss=missed, threads=threads)
     return model
 
 

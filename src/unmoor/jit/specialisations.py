@@ -24,9 +24,10 @@ Rebuild = Callable[[Structure, tuple[Any, ...]], Any]
 
 
 class Group:
-    """Recordings in one image: they share weights and state."""
+    """Recordings in one image: they share weights, state, and the threads that a call may use."""
 
-    def __init__(self) -> None:
+    def __init__(self, threads: int = 1) -> None:
+        self.threads = threads
         self.members: list[Specialisations] = []
         self._opened: runtime.Model | None = None
         self._linker = Linker()
@@ -44,7 +45,15 @@ class Group:
         image = self.link([host], strip=True)
         data = archive.write_apart(image, self._kept)
         weights = self._kept.section if image.weights else None
-        model = runtime.open(data, trust=True, weights=weights, on_miss=self._missed, outputs=outputs, rebuild=rebuild)
+        model = runtime.open(
+            data,
+            trust=True,
+            weights=weights,
+            on_miss=self._missed,
+            outputs=outputs,
+            rebuild=rebuild,
+            threads=self.threads,
+        )
         if self._opened is not None:
             model.set_state(self._opened.state())
         self._opened = model

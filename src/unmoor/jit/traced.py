@@ -85,7 +85,7 @@ class TracedFunction:
         group: Group | None = None,
     ) -> None:
         self._fn, self._options, self._original = fn, options, original
-        self._method, self._group = method, group or Group()
+        self._method, self._group = method, group or Group(capture.thread_count())
         self._recordings, self._examples = [recording], [recording]
         self._use(recording)
 
@@ -257,7 +257,7 @@ class TracedModule:
     def __init__(self, calls: Calls, options: Options) -> None:
         originals = [capture.keep_original(fn, args, kwargs) for fn, args, kwargs, _ in calls.values()]
         recordings = capture.record_several(tuple(calls.values()))
-        group = Group()
+        group = Group(capture.thread_count())
         self.methods: dict[str, TracedFunction] = {}
         for name, recording, original in zip(calls, recordings, originals, strict=True):
             kept = None if calls[name][3] else original  # the original runs in one mode only

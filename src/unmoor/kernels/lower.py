@@ -10,6 +10,7 @@ from unmoor.ir.op import Kind
 from unmoor.kernels.canonical import canonical
 from unmoor.kernels.collapse_loops import collapse_loops
 from unmoor.kernels.contract import PACKED, ContractLowering, lower_pack, panels_of
+from unmoor.kernels.grain import grain_of
 from unmoor.kernels.join import lower_join
 from unmoor.kernels.map_row import RowLowering
 from unmoor.kernels.roles import with_roles
@@ -48,7 +49,8 @@ def lower(node: Node) -> KernelCall:
     operands = (*node.inputs, *node.outputs, *(None for _ in local))
     sizes = tuple(b.storage.substitute(meaning) for b in kernel.buffers)
     ints = tuple(meaning.get(s) or sym(s) for s in symbols)
-    return KernelCall(renamed, operands, sizes, ints, kernel.body.extent.substitute(meaning), flops, node.source)
+    extent = kernel.body.extent.substitute(meaning)
+    return KernelCall(renamed, operands, sizes, ints, extent, flops, grain_of(kernel, meaning), node.source)
 
 
 def _buffers(node: Node, kind: str) -> tuple[tuple[Buffer, ...], dict[Value, str]]:

@@ -20,6 +20,7 @@ def open(
     on_miss: OnMiss | None = None,
     outputs: str = "inputs",
     rebuild: Rebuild = as_plain_data,
+    threads: int = 1,
 ) -> Model:
     """Opens a file: a path, or its bytes.
 
@@ -30,8 +31,9 @@ def open(
              nothing can be done
     outputs  "inputs": torch tensors out where a torch tensor came in, else NumPy arrays; or "torch" or "numpy"
     rebuild  makes the returned value from its structure and the outputs; by default dataclasses come back as dicts
+    threads  how many threads a call may use; they are shared by all who call the model
 
     Raises ArchiveError for a file that is not sound, NotTrusted for another digest than `trust`, OSError where it
     cannot be read. Without trust the file can be looked at; a call raises NotTrusted.
     """
-    return Model(source, trust, weights, method, on_miss, outputs, rebuild)
+    return Model(source, trust, weights, method, on_miss, outputs, rebuild, threads)

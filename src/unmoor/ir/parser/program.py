@@ -123,7 +123,8 @@ class _Reader:
 
     def call(self, m: re.Match[str]) -> None:
         kernel, extent = self.kernels[m["kernel"]], int(m["extent"])
-        self._add(m, Opcode.CALL, kernel, extent, _registers(m["tensors"]), _registers(m["ints"]))
+        grain = int(m["grain"]) if m["grain"] else None
+        self._add(m, Opcode.CALL, kernel, extent, _registers(m["tensors"]), _registers(m["ints"]), grain=grain)
 
     def builtin(self, m: re.Match[str]) -> None:
         first, last = (int(m["first"]), int(m["last"])) if m["first"] else (0, -1)
@@ -160,10 +161,13 @@ class _Reader:
         expected: int = 0,
         message: int = 0,
         target: int = 0,
+        grain: int | None = None,
     ) -> None:
         source = parse_source(m.groupdict().get("comment") or "")
         place = self.sources.setdefault(source, len(self.sources))
-        self.code.append(Instruction(opcode, kernel, extent, tensors, ints, expected, message, place, target))
+        self.code.append(
+            Instruction(opcode, kernel, extent, tensors, ints, expected, message, place, target, grain=grain)
+        )
 
 
 def _registers(text: str) -> tuple[int, ...]:
@@ -183,7 +187,8 @@ _LINES: tuple[tuple[str, Callable[[_Reader, re.Match[str]], None]], ...] = (
     (rf"check r(?P<a>\d+) (?P<sign>==|!=|<=|<) r(?P<b>\d+) else {_TEXT}", _Reader.check),
     (r"@(?P<n>\d+):", _Reader.label),
     (
-        rf"call (?P<kernel>\S+) \[(?P<tensors>[t\d, ]*)\] \[(?P<ints>[r\d, ]*)\] over r(?P<extent>\d+){_COMMENT}",
+        rf"call (?P<kernel>\S+) \[(?P<tensors>[t\d, ]*)\] \[(?P<ints>[r\d, ]*)\] over r(?P<extent>\d+)"
+        rf"(?: by r(?P<grain>\d+))?{_COMMENT}",
         _Reader.call,
     ),
     (

@@ -56,7 +56,8 @@ def _instruction(i: Instruction, program: Program, kernels: Sequence[Kernel]) ->
     comment = f"  # {print_source(source)}" if source != Source() else ""
     if i.opcode is Opcode.CALL:
         ints = ", ".join(f"r{r}" for r in i.ints)
-        return f"call {kernels[i.kernel].name} [{tensors}] [{ints}] over r{i.extent}{comment}"
+        cut = f" by r{i.grain}" if i.grain is not None else ""
+        return f"call {kernels[i.kernel].name} [{tensors}] [{ints}] over r{i.extent}{cut}{comment}"
     if i.opcode is Opcode.BUILTIN:
         ints = ", ".join(f"r{r}" for r in i.ints)
         sets = f" sets r{i.first} to r{i.first + i.count - 1}" if i.count else ""
