@@ -397,7 +397,7 @@ class _Writer:
                     lines, made = self._branch()
                 else:
                     continue
-            except (LookupError, ValueError, TypeError, RuntimeError, ZeroDivisionError):
+            except Exception:
                 continue
             if self._runs(lines, made):
                 self.lines += lines

@@ -72,3 +72,28 @@ def test_what_was_found(fn):
     traced.add_example(-torch.ones(4, 2))
     for x in (torch.ones(2, 3), -torch.ones(4, 2), torch.randn(3, 5)):
         torch.testing.assert_close(traced(x), fn(x), rtol=1e-5, atol=1e-6)
+
+
+def unused_sum(x, y):
+    x + y
+    return x * 2
+
+
+def unused_narrow(x, y):
+    x.narrow(0, 1, 1)
+    return y + 1
+
+
+@pytest.mark.parametrize("fn", [unused_sum, unused_narrow])
+def test_an_unused_result_still_says_which_sizes_fit(fn):
+    traced = unmoor.trace(fn, torch.ones(3), torch.ones(3))
+    torch.testing.assert_close(traced(torch.ones(4), torch.ones(4)), fn(torch.ones(4), torch.ones(4)))
+    for sizes in ((2, 3), (0, 0)):
+        x, y = map(torch.ones, sizes)
+        try:
+            want = fn(x, y)
+        except Exception:
+            with pytest.raises((unmoor.SignatureError, unmoor.NotTraced)):
+                traced(x, y)
+        else:
+            torch.testing.assert_close(traced(x, y), want)

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from unmoor.compiler.pipeline import TYPED, Stage, first_passes, run_passes
+from unmoor.compiler.pipeline import TYPED, WHOLE, Stage, first_passes, run_passes
 from unmoor.emit import Emitted, emit
+from unmoor.errors import Unsupported
 from unmoor.fusion import fuse
 from unmoor.ir.dim import Dim, sym
 from unmoor.ir.graph import Graph, Relation, Value, tensor_type
 from unmoor.ir.recording import ExampleTensor, Recording
 from unmoor.ir.signature import Signature, TensorSpec
 from unmoor.kernels import lower
+from unmoor.ops import TABLE
 from unmoor.options import Options
-from unmoor.passes import through_blocks
-from unmoor.specialise import specialise
+from unmoor.passes import dead_code, through_blocks
+from unmoor.specialise import Specialised, specialise
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,8 +35,7 @@ def compile_recording(recording: Recording, example: tuple[ExampleTensor, ...], 
 
     Raises NotTraced where a guard on sizes refuses the example, Unsupported and SignatureError with the user's line.
     """
-    recorded = first_passes(recording.graph, options)
-    special = specialise(recorded, example)
+    special = _specialised(recording.graph, example, options)
     typed, stages = run_passes(special.graph, TYPED, options)
     grouped = through_blocks(fuse, typed)
     calls = {n: lower(n) for n in grouped.walk() if n.op.startswith("fusion::")}
@@ -60,6 +61,32 @@ def _bounds(outputs: tuple[TensorSpec, ...], most: Mapping[str, Dim]) -> list[Re
     """What the sizes of outputs that a call finds are at most: told, not tested."""
     shown = sorted({s for o in outputs for d in o.type.shape for s in d.symbols if s in most})
     return [Relation(sym(s), "<=", most[s]) for s in shown]
+
+
+def _specialised(graph: Graph, example: tuple[ExampleTensor, ...], options: Options) -> Specialised:
+    """The typed graph. An op whose result nothing uses still says which sizes fit, as it does in eager PyTorch."""
+    whole, _ = run_passes(graph, WHOLE, options)
+    used = first_passes(graph, options)
+    if _unused_of_inputs(whole, used):
+        try:
+            special = specialise(whole, example)
+        except Unsupported:  # of what is not used, nothing need be compiled
+            return specialise(used, example)
+        return replace(special, graph=dead_code(special.graph))
+    return specialise(used, example)
+
+
+def _unused_of_inputs(whole: Graph, used: Graph) -> bool:
+    """Whether `whole` has ops that `used` lacks, and that depend on inputs."""
+    kept = {v for n in used.nodes for v in n.outputs}
+    varying = set(whole.inputs)
+    for node in whole.nodes:
+        if varying.isdisjoint(node.inputs):
+            continue
+        varying.update(node.outputs)
+        if node.op in TABLE and kept.isdisjoint(node.outputs):
+            return True
+    return False
 
 
 def _output_names(recording: Recording, count: int) -> list[str]:

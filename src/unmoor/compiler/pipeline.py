@@ -23,12 +23,12 @@ from unmoor.passes import (
 Pass = Callable[[Graph], Graph]
 Stage = tuple[str, Graph]
 
-RECORDED: tuple[Pass, ...] = (
+WHOLE: tuple[Pass, ...] = (
     number_folding,  # first: sizes that are literals make more tensors constant
     constant_folding,
     common_subexpressions,
-    dead_code,  # last: folding and merging leave unused nodes behind
 )
+RECORDED: tuple[Pass, ...] = (*WHOLE, dead_code)  # last: folding and merging leave unused nodes behind
 
 TYPED: tuple[Pass, ...] = (
     constant_folding,

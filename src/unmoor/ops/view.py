@@ -399,6 +399,17 @@ def roll(b: Builder, x: Any, shifts: Any, dims: Any) -> Any:
     return x
 
 
+def narrow(b: Builder, x: Any, d: int, start: Any, length: Any) -> Any:
+    """A run of an axis, which must lie within it: unlike a slice, it is not cut short."""
+    size = b.type_of(x).shape[axis_of(d, b.type_of(x).rank)]
+    first = dim(start)
+    if first.is_const and first.value < 0:
+        first = first + size
+    if not b.facts.at_most(first + length, size):
+        raise SignatureError(f"narrow from {first} of {length} elements exceeds an axis of {size}")
+    return slice_(b, x, d, first, first + length, 1)
+
+
 def movedim(b: Builder, x: Any, source: Any, destination: Any) -> Any:
     """The tensor with some axes at new places."""
     rank = b.type_of(x).rank
@@ -572,7 +583,7 @@ VIEW: list[Op] = [
     _view(
         "aten::narrow",
         "(Tensor self, int dim, int start, int length) -> Tensor",
-        lambda b, x, d, s, n: slice_(b, x, d, s, dim(s) + n, 1),
+        narrow,
         lambda x, d, s, n: np.take(x, range(s, s + n), d),
         [((5, 4), 0, 1, 3)],
         overloads="default narrow_copy.default",
