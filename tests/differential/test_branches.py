@@ -26,19 +26,6 @@ def check(fn, traced, inputs, refused=()):
                     torch.testing.assert_close(run(*args), fn(*args), rtol=1e-5, atol=1e-6)
 
 
-def right_or_refused(fn, traced, inputs):
-    """How many inputs are accepted; those agree with eager."""
-    right = 0
-    for x in inputs:
-        try:
-            found = traced(x)
-        except NotTraced:
-            continue
-        torch.testing.assert_close(found, fn(x), rtol=1e-5, atol=1e-6)
-        right += 1
-    return right
-
-
 def branch(x):
     if x.sum() > 0:  # noqa: SIM108
         y = torch.exp(x)
@@ -105,8 +92,7 @@ def test_twelve_branches_in_a_row():
     traced = unmoor.trace(twelve, torch.ones(12))
     traced.add_example(-torch.ones(12))
     torch.manual_seed(0)
-    check(twelve, traced, [torch.ones(12), -torch.ones(12)])
-    right_or_refused(twelve, traced, [torch.randn(12) for _ in range(20)])
+    check(twelve, traced, [torch.ones(12), -torch.ones(12), *torch.randn(20, 12)])
     assert str(traced.graph).count("prim::If") <= 12
 
 
@@ -125,8 +111,7 @@ def test_twelve_branches_from_mixed_examples():
     traced.add_example(torch.ones(12))
     traced.add_example(-torch.ones(12))
     torch.manual_seed(0)
-    right_or_refused(every_other, traced, [torch.randn(12) for _ in range(20)])
-    check(every_other, traced, [signs, -signs, torch.ones(12), -torch.ones(12)])
+    check(every_other, traced, [signs, -signs, torch.ones(12), -torch.ones(12), *torch.randn(20, 12)])
     assert str(traced.graph).count("prim::If") < 40
 
 
@@ -145,9 +130,6 @@ def test_what_python_remembers_is_not_forgotten():
     one, minus = torch.ones(3), -torch.ones(3)
     traced = unmoor.trace(flagged, one, one)
     traced.add_example(minus, minus)
-    check(flagged, traced, [(one, one), (minus, minus), (minus, one)], refused=(2,))
-    for a, b in itertools.product((one, minus), repeat=2):
-        traced.add_example(a, b)
     check(flagged, traced, list(itertools.product((one, minus), repeat=2)))
 
 
@@ -159,7 +141,7 @@ def test_a_half_done_expression_is_not_forgotten():
     one, minus = torch.ones(3), -torch.ones(3)
     traced = unmoor.trace(in_one_expression, one, one)
     traced.add_example(minus, minus)
-    check(in_one_expression, traced, [(one, one), (minus, minus), (one, minus)], refused=(2,))
+    check(in_one_expression, traced, list(itertools.product((one, minus), repeat=2)))
 
 
 def count_up(x):
@@ -174,7 +156,7 @@ def test_a_loop_along_the_seen_counts():
     traced = unmoor.trace(count_up, torch.full((2,), 3.0))
     traced.add_example(torch.full((2,), 1.0))
     traced.add_example(torch.full((2,), 7.0))
-    check(count_up, traced, [torch.full((2,), float(v)) for v in (3, 1, 7, 3.4, 2.5, -4)], refused=(4, 5))
+    check(count_up, traced, [torch.full((2,), float(v)) for v in (3, 1, 7, 3.4, 2.5, -40)])
 
 
 def by_count(x, n):

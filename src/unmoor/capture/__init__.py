@@ -24,6 +24,7 @@ __all__ = [
     "original",
     "rebuild",
     "record",
+    "record_forced",
     "record_several",
     "thread_count",
 ]
@@ -49,6 +50,21 @@ def record(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, A
     from unmoor.capture.trace import Call, record_calls
 
     return record_calls([Call(fn, args, dict(kwargs or {}))])[0]
+
+
+def record_forced(
+    fn: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], decisions: tuple[bool, ...]
+) -> Recording | None:
+    """The recording of a call whose first guards go as `decisions` say, whatever the values are.
+
+    None where the call cannot go that way, for instance since it raises an error of its own then.
+    """
+    from unmoor.capture.trace import Call, record_calls
+
+    try:
+        return record_calls([Call(fn, args, dict(kwargs), decisions=decisions)])[0]
+    except Exception:  # whatever the program does with values that it was not meant to see
+        return None
 
 
 def record_several(

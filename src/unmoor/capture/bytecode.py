@@ -1,4 +1,4 @@
-"""What a frame still holds: which of its variables are read later, and whether an expression is half done."""
+"""What a frame still holds: which of its variables are read later, and how deep its stack is."""
 
 from __future__ import annotations
 
@@ -11,17 +11,21 @@ from unmoor.capture.source import instructions
 LOADS, STORES = ("LOAD_FAST", "LOAD_FAST_CHECK", "LOAD_FAST_AND_CLEAR"), ("STORE_FAST", "DELETE_FAST")
 ENDS = ("RETURN_VALUE", "RETURN_CONST", "RAISE_VARARGS", "RERAISE")
 ALWAYS = ("JUMP_FORWARD", "JUMP_BACKWARD", "JUMP_BACKWARD_NO_INTERRUPT")
-_FIXED = ("LOAD_GLOBAL", "LOAD_CONST", "LOAD_ATTR", "LOAD_FAST", "PUSH_NULL", "PRECALL", "CALL")
-KEPT, OTHER = "kept", "other"  # an iterator or context manager; any other value on the stack
+
+
+@lru_cache(maxsize=1024)
+def live_variables(code: CodeType, index: int) -> frozenset[str]:
+    """The local variables that may be read once the instruction at `index` has run; closure variables always."""
+    always = frozenset((*code.co_cellvars, *code.co_freevars))
+    if getattr(code, "co_exceptiontable", b""):  # a handler may read anything
+        return always | {str(i.argval) for i in instructions(code) if i.opname in LOADS}
+    live = _live(code)
+    return always | frozenset().union(*(live[n] for n in _next(code, index)))
 
 
 @lru_cache(maxsize=256)
-def live_variables(code: CodeType, index: int) -> frozenset[str]:
-    """The local variables that may be read once the instruction at `index` has run; closure variables always."""
+def _live(code: CodeType) -> tuple[frozenset[str], ...]:
     listing = instructions(code)
-    always = frozenset((*code.co_cellvars, *code.co_freevars, *_counters(code)))
-    if getattr(code, "co_exceptiontable", b""):  # a handler may read anything
-        return always | {str(i.argval) for i in listing if i.opname in LOADS}
     live: list[frozenset[str]] = [frozenset()] * (len(listing) + 1)
     changed = True
     while changed:
@@ -30,31 +34,7 @@ def live_variables(code: CodeType, index: int) -> frozenset[str]:
             before = _before(listing[at], frozenset().union(*(live[n] for n in _next(code, at))))
             changed = changed or before != live[at]
             live[at] = before
-    return always | frozenset().union(*(live[n] for n in _next(code, index)))
-
-
-def _counts(code: CodeType, at: int) -> bool:
-    """Whether the loop over the iterator that is made at `at` is told by its variable alone: it counts, as far in every
-    call. Any other iterator hides where it stands: `for f in (g, g)`, `range(n)` with n read from a tensor."""
-    listing = instructions(code)
-    if at < 2 or listing[at].opname != "GET_ITER" or not listing[at - 1].opname.startswith("CALL"):
-        return False
-    start = at - 1
-    while start > 0 and listing[start].opname in _FIXED and listing[start].argval not in ("range", "enumerate"):
-        start -= 1
-    return listing[start].opname == "LOAD_GLOBAL" and all(
-        i.opname in _FIXED and (i.opname != "LOAD_FAST" or i.argval == "self") for i in listing[start:at]
-    )
-
-
-def _counters(code: CodeType) -> frozenset[str]:
-    """The variables that loops over range and enumerate set first."""
-    listing, found = instructions(code), set[str]()
-    for at, instruction in enumerate(listing[:-2]):
-        if instruction.opname == "FOR_ITER":
-            first = listing[at + 1] if listing[at + 1].opname in STORES else listing[at + 2]
-            found.add(str(first.argval))
-    return frozenset(found)
+    return tuple(live)
 
 
 def _before(instruction: dis.Instruction, after: frozenset[str]) -> frozenset[str]:
@@ -64,57 +44,54 @@ def _before(instruction: dis.Instruction, after: frozenset[str]) -> frozenset[st
 
 
 @lru_cache(maxsize=256)
-def is_mid_expression(code: CodeType, index: int) -> bool:
-    """Whether, while the instruction at `index` runs, the stack holds values that no variable shows.
-
-    Its own operands, iterators of loops and context managers do not count. True where that is not known.
-    """
-    stack = _stacks(code).get(index)
-    if stack is None:
-        return True
-    own = _operands(instructions(code)[index])
-    return any(kind is OTHER for kind in stack[: max(len(stack) - own, 0)])
-
-
-@lru_cache(maxsize=256)
-def _stacks(code: CodeType) -> dict[int, tuple[str, ...]]:
-    """The stack before each instruction that can be reached without an exception."""
+def depths(code: CodeType) -> dict[int, int]:
+    """How many values the stack holds before each instruction that can be reached without an exception."""
     listing = instructions(code)
-    found: dict[int, tuple[str, ...]] = {}
-    waiting: list[tuple[int, tuple[str, ...]]] = [(0, ())]
+    found: dict[int, int] = {}
+    waiting = [(0, 0)]
     while waiting:
-        at, stack = waiting.pop()
+        at, depth = waiting.pop()
         if at in found or at >= len(listing):
             continue
-        found[at] = stack
-        target, counts = _target(code, at), _counts(code, at)
+        found[at] = depth
+        instruction, target = listing[at], _target(code, at)
+        if instruction.opname == "RETURN_GENERATOR":  # the generator is what the caller gets; the body goes on
+            depth -= 1
         if target is not None:
-            waiting.append((target, _after(listing[at], stack, True, counts)))
-        if listing[at].opname not in (*ALWAYS, *ENDS):
-            waiting.append((at + 1, _after(listing[at], stack, False, counts)))
+            effect = dis.stack_effect(instruction.opcode, instruction.arg, jump=True)
+            waiting.append((target, depth + effect))
+        if instruction.opname not in (*ALWAYS, *ENDS):
+            effect = dis.stack_effect(instruction.opcode, instruction.arg, jump=False)
+            waiting.append((at + 1, depth + effect))
     return found
 
 
-def _after(instruction: dis.Instruction, stack: tuple[str, ...], jumps: bool, counts: bool) -> tuple[str, ...]:
-    name, arg = instruction.opname, instruction.arg
-    if name == "GET_ITER":
-        return (*stack[:-1], KEPT if counts else OTHER)
-    if name.startswith("BEFORE_"):  # with
-        return (*stack[:-1], KEPT, OTHER)
-    if name == "SWAP" and arg:
-        swapped = list(stack)
-        swapped[-1], swapped[-arg] = swapped[-arg], swapped[-1]
-        return tuple(swapped)
-    if name == "COPY" and arg:
-        return (*stack, stack[-arg])
-    effect = dis.stack_effect(instruction.opcode, arg, jump=jumps)
-    return stack[:effect] if effect < 0 else (*stack, *([OTHER] * effect))
-
-
-def _operands(instruction: dis.Instruction) -> int:
+def operands(instruction: dis.Instruction) -> int:
+    """How many values of the stack an instruction takes."""
     if "JUMP" in instruction.opname:
         return 1
     return max(1, 1 - dis.stack_effect(instruction.opcode, instruction.arg, jump=False))
+
+
+@lru_cache(maxsize=1024)
+def asks_identity(code: CodeType) -> bool:
+    """Whether code asks `a is b`, or `a in b`, of anything but a constant: an object may be known by its identity."""
+    listing = instructions(code)
+    for at, instruction in enumerate(listing):
+        before = listing[at - 1].opname if at else ""
+        if instruction.opname == "IS_OP" and before != "LOAD_CONST":
+            return True
+        if instruction.opname == "CONTAINS_OP" and not _is_constant_in(listing, at):
+            return True
+    return any(asks_identity(c) for c in code.co_consts if isinstance(c, CodeType))
+
+
+def _is_constant_in(listing: tuple[dis.Instruction, ...], at: int) -> bool:
+    """Whether `in` looks for a constant, or in one."""
+    first = at - 1
+    while first >= 0 and listing[first].opname in ("LOAD_ATTR", "LOAD_METHOD", "CACHE"):
+        first -= 1
+    return listing[at - 1].opname == "LOAD_CONST" or (first > 0 and listing[first - 1].opname == "LOAD_CONST")
 
 
 @lru_cache(maxsize=256)

@@ -39,25 +39,29 @@ class Guards:
         condition, where `a op b` only stands for it.
         """
         held = COMPARE[op](a.hint, b.hint if isinstance(b, Number) else b)
-        if a is b or (isinstance(b, Number) and a.value is b.value):
-            if not a.data:
-                return held  # a size against itself
-        elif not isinstance(b, Number) and not a.data and a.op == "prim::size" and _always(op, b):
+        if a is b and not a.data:
+            return held  # a size against itself
+        if not isinstance(b, Number) and not a.data and a.op == "prim::size" and _always(op, b):
             return held
         data = a.data or (isinstance(b, Number) and b.data)
         condition = self.tape.pure("prim::compare", (a.value, b.value if isinstance(b, Number) else b, op), BOOL)
+        always = isinstance(b, Number) and a.value is b.value and not data  # a size against itself
+        if index is None and not always:
+            held = self.tape.decide(held)
         frame = user_frame()
         inside = index is None and is_call(frame)
         froze = Froze.BRANCH_ON_DATA if data else Froze.BRANCH_ON_SIZE
         message = branch_message(condition_text(frame, index), held if shown is None else shown, inside)
-        self.tape.guard(condition, held, message, froze)
+        self.tape.guard(condition, held, message, froze, always)
         return held
 
-    def truth(self, tensor: Value, held: bool) -> None:
-        """bool(tensor) is `held`."""
+    def truth(self, tensor: Value, held: bool) -> bool:
+        """bool(tensor), which is `held` by its value, guarded."""
         condition = self.tape.pure("prim::truth", (tensor,), BOOL)
         text = condition_text(user_frame())
+        held = self.tape.decide(held)
         self.tape.guard(condition, held, branch_message(text, held), Froze.BRANCH_ON_DATA)
+        return held
 
     def equal(self, number: Number) -> None:
         """The number is what it is in this run: Python used it as a plain one."""

@@ -47,6 +47,13 @@ class Original:
                     tensor.copy_(kept.view(torch.bfloat16) if tensor.dtype is torch.bfloat16 else kept)
         return twin
 
+    def forced(self, decisions: tuple[bool, ...]) -> Recording | None:
+        """The recording of a call on the example whose first guards go as `decisions` say; None where none can."""
+        from unmoor.capture import record_forced
+
+        args, kwargs = rebuild(self.arguments, [leaf.clone() for leaf in self.example])
+        return record_forced(self.fn, args, kwargs, decisions)
+
     def made_of(self, shapes: Sequence[tuple[int, ...]], seed: int) -> Leaves:
         """Tensors of these sizes, their elements within the range of the example's, the same for the same seed."""
         generator = torch.Generator().manual_seed(seed)

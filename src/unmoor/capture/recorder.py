@@ -303,9 +303,8 @@ class Recorder:
         track = self.tracks.of(tensor)
         if track.fixed:
             self._read_fixed(track, held)
-        else:
-            self.guards.truth(self.tracks.read(track), held)
-        return held
+            return held
+        return self.guards.truth(self.tracks.read(track), held)
 
     def _read_from_cpp(self, func: OpOverload, p: Plan, tensor: torch.Tensor) -> Any:
         with self.silence():

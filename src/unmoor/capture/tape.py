@@ -8,25 +8,34 @@ import numpy as np
 
 from unmoor.dtypes import DType
 from unmoor.ir.graph import Arg, Constant, Names, Node, Source, Value
-from unmoor.ir.recording import Assumption, Froze, State
+from unmoor.ir.recording import Assumption, Froze, Held
 from unmoor.ir.types import BOOL, TENSOR, Type
 
 Where = Callable[[], Source]
+MANY = 2000  # guards of a run whose decisions are given, before it counts as one that does not end
+
+
+class Misled(Exception):
+    """A run with given decisions came where they cannot be."""
 
 
 class Tape:
     """What has been recorded so far. `where` tells the user's current line."""
 
-    def __init__(self, where: Where) -> None:
+    def __init__(self, where: Where, decisions: tuple[bool, ...] = ()) -> None:
         self.where = where
+        self.decisions = decisions  # how the first guards are to go, whatever the values say
         self.names = Names()
         self.nodes: list[Node] = []
         self.constants: list[Constant] = []
         self._assumptions: dict[tuple[Froze, str, Source], Assumption] = {}
         self._pure: dict[tuple[object, ...], Value] = {}
         self._guarded: set[tuple[object, ...]] = set()
-        self.state: Callable[[], State | None] = lambda: None  # what the program holds now
-        self.held: dict[int, State] = {}  # at guards, by the number of the node
+        self.repeated: set[int] = set()  # guards that repeat earlier ones, by the number of the node
+        self.state: Callable[[], Held | None] = lambda: None  # what the program holds now
+        self.held: dict[int, Held] = {}  # at guards, by the number of the node
+        self.writes: set[int] = set()  # where the program wrote in place: how many nodes there were
+        self.asked = 0
 
     def value(self, name: str = "", type_: Type = TENSOR) -> Value:
         return Value(self.names.fresh(name), type_)
@@ -46,11 +55,19 @@ class Tape:
             self._pure[key] = value
         return self._pure[key]
 
-    def guard(self, condition: Value, expected: bool, message: str, froze: Froze) -> None:
-        """NotTraced with the message unless the condition is `expected`; the same guard is recorded once."""
+    def guard(self, condition: Value, expected: bool, message: str, froze: Froze, always: bool = False) -> None:
+        """NotTraced with the message unless the condition is `expected`; in the graph the same guard stands once.
+
+        One that holds for `always`, as long as this is the path, does not stand there at all.
+        """
         if condition.type != BOOL:
             raise TypeError(f"a guard needs a bool, not %{condition.name}")
-        self._guard(("prim::guard", condition, expected), (condition, expected, message), message, froze)
+        if ("prim::guard", condition, not expected) in self._guarded:
+            raise Misled
+        key = ("prim::guard", condition, expected)
+        if always:
+            self._guarded.add(key)
+        self._guard(key, (condition, expected, message), message, froze)
 
     def guard_rank(self, tensor: Value, rank: int, message: str) -> None:
         self._guard(("prim::rank_guard", tensor), (tensor, rank, message), message, Froze.RANK)
@@ -58,16 +75,32 @@ class Tape:
     def guard_dtype(self, tensor: Value, dtype: DType, message: str) -> None:
         self._guard(("prim::dtype_guard", tensor), (tensor, dtype, message), message, Froze.DTYPE)
 
+    def decide(self, held: bool) -> bool:
+        """How a condition goes that is guarded next: as it holds in this run, unless that is decided beforehand."""
+        return self.decisions[self.asked] if self.asked < len(self.decisions) else held
+
     def _guard(self, key: tuple[object, ...], args: tuple[Arg, ...], message: str, froze: Froze) -> None:
+        expected = args[1] if key[0] == "prim::guard" else True
+        if self.decide(bool(expected)) is not expected:
+            raise Misled
+        self.asked += 1
+        if self.decisions and self.asked > MANY + 2 * len(self.decisions):
+            raise Misled
+        source = self.where()
+        number = len(self.nodes)
+        self.nodes.append(Node(str(key[0]), args, (), source))
         if key in self._guarded:
+            self.repeated.add(number)
             return
         self._guarded.add(key)
-        source = self.where()
         state = self.state()
         if state is not None:
-            self.held[len(self.nodes)] = state
-        self.nodes.append(Node(str(key[0]), args, (), source))
+            self.held[number] = state
         self.assume(froze, message, checked=True, source=source)
+
+    def kept(self) -> tuple[Node, ...]:
+        """The nodes without those guards that repeat earlier ones."""
+        return tuple(node for number, node in enumerate(self.nodes) if number not in self.repeated)
 
     def constant(self, data: np.ndarray, name: str, origin: str) -> Value:
         """A constant with a copy of `data`."""

@@ -17,13 +17,14 @@ from unmoor.capture.guards import Guards
 from unmoor.capture.methods import Interception, active, bound_before
 from unmoor.capture.modules import Modules, PathHooks, Snapshot, acts_in_training, warn_training_mode
 from unmoor.capture.numbers import Float, Int
+from unmoor.capture.outside import Outside
 from unmoor.capture.reads import ReadsMode
 from unmoor.capture.recorder import Recorder, RecordingMode, dtype_of
 from unmoor.capture.refusals import refuse
 from unmoor.capture.source import source_of, user_frame
-from unmoor.capture.state import python_state
+from unmoor.capture.state import Watch
 from unmoor.capture.structure import flatten, is_tensor, paths, pinned, rebuild
-from unmoor.capture.tape import Tape
+from unmoor.capture.tape import Misled, Tape
 from unmoor.capture.torch_private import below_autograd, without_torch_compile
 from unmoor.capture.tracks import Tracks, elements
 from unmoor.capture.twice import Place, check_again, outer_numbers, taken_apart
@@ -39,26 +40,30 @@ from unmoor.ir.signature import Structure
 
 @dataclass(frozen=True, eq=False)
 class Call:
-    """A call to record. `mode` puts the modules of `fn` into "train" or "eval" mode for it; "" leaves them."""
+    """A call to record. `mode` puts the modules of `fn` into "train" or "eval" mode for it; "" leaves them.
+
+    `decisions` say how its first guards go, whatever the values are.
+    """
 
     fn: Callable[..., Any]
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     mode: str = ""
+    decisions: tuple[bool, ...] = ()
 
 
 def record_calls(calls: Sequence[Call]) -> list[Recording]:
     """The recordings of several calls, which share their state; see `unmoor.capture.record`."""
     for call in calls:
         _check_recordable(call.fn)
-        if not call.mode:
+        if not call.mode and not call.decisions:
             warn_training_mode(Modules(call.fn))
     states: list[StateTensor] = []
     while True:  # a run that writes a tensor from outside is made again with that tensor as state from the start
         found: list[StateTensor] = []
         recordings = []
         for call in calls:
-            trace = _Trace(call.fn, tuple(states))
+            trace = _Trace(call.fn, tuple(states), call.decisions)
             with _in_mode(trace.modules, call.mode):
                 recordings.append(trace.run(call.args, call.kwargs))
             known = {id(s.tensor) for s in found} | ({GENERATOR} & {s.name for s in found})
@@ -104,14 +109,13 @@ class StateTensor:
 class _Trace:
     """The parts of one recording."""
 
-    def __init__(self, fn: Callable[..., Any], states: tuple[StateTensor, ...]) -> None:
+    def __init__(self, fn: Callable[..., Any], states: tuple[StateTensor, ...], decisions: tuple[bool, ...]) -> None:
         self.fn, self.states = fn, states
         self.found: dict[int, StateTensor] = {}  # what turned out to be state
         self.modules = Modules(fn)
         self.hooks = PathHooks(self.modules, lambda what, way_out: refuse(self.where(), what, way_out))
-        self.tape = Tape(self.where)
+        self.tape = Tape(self.where, decisions)
         self.tracks = Tracks(self.tape, self.modules.describe)
-        self.tape.state = lambda: python_state(self.tracks, _Trace._call.__code__)
         self.recorder = Recorder(self.tape, self.tracks, Guards(self.tape))
 
     def where(self) -> Source:
@@ -125,6 +129,10 @@ class _Trace:
             self.tape.assume(Froze.ARGUMENT, f"the argument {name} is {value!r} in every call", True, NOWHERE)
         states = tuple(self._add_state(s) for s in self.states)
         inputs = [self.tracks.of(leaf) for leaf in leaves] + [self.tracks.of(s.tensor) for s in self.states]
+        self.tracks.inputs = inputs
+        outside_now = Outside(self.fn, self.modules, self.tracks)
+        watch = Watch(self.recorder, outside_now, _Trace._call.__code__)
+        self.tape.state = watch.held
         values = tuple(track.value for track in inputs)
         example += tuple(ExampleTensor(s.name, dtype_of(s.tensor), tuple(s.tensor.shape), True) for s in self.states)
         outside = outer_numbers(self.fn)
@@ -150,7 +158,7 @@ class _Trace:
             re.sub(r"\W", "", getattr(self.fn, "__name__", "")) or type(self.fn).__name__,  # "<lambda>" is no name
             values,
             tuple(self.tape.constants),
-            tuple(self.tape.nodes),
+            self.tape.kept(),
             outputs,
         )
         return Recording(
@@ -163,8 +171,10 @@ class _Trace:
             returned,
             states,
             tuple(changed),
-            self.tape.held,
             source_of(user_frame()),
+            tuple(self.tape.nodes),
+            self.tape.held,
+            frozenset(self.tape.writes),
         )
 
     def _call_again(self, call: Any, first: Any, left: dict[str, Place], outside: dict[str, Any]) -> None:
@@ -173,6 +183,8 @@ class _Trace:
         names = [*left, *(name for name, value in outside.items() if now.get(name) != value)]
         if not names:
             return
+        if self.tape.decisions:
+            raise Misled  # a second call would not go the same way
         tape = Tape(self.where)
         kept = [(state.tensor, state.tensor.detach().clone()) for state in self.states]
         with _kept_as_it_is(self.modules, tape, Tracks(tape, self.modules.describe)), torch.no_grad():

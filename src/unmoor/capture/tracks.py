@@ -48,9 +48,9 @@ class Track:
     """
 
     __slots__ = (
+        "_fixed",
         "base",
         "derivation",
-        "fixed",
         "kind",
         "loose",
         "origin",
@@ -66,13 +66,17 @@ class Track:
         self.value = value
         self.kind = kind
         self.origin = origin
-        self.fixed = fixed
+        self._fixed = fixed
         self.base: Track | None = None
         self.derivation: Derivation | None = None
         self.loose = False
         self.version = 0
         self.seen = 0
         self.spoilt: Unsupported | None = None
+
+    @property
+    def fixed(self) -> bool:
+        return self._fixed and (self.base is None or self.base.fixed)
 
     @property
     def root(self) -> Track:
@@ -94,6 +98,7 @@ class Tracks:
         self.written: dict[int, Track] = {}  # parameters, buffers and other constants that the run writes: state
         self._before: list[tuple[torch.Tensor, torch.Tensor, int]] = []  # what writes will change, as it was
         self._saved: set[int] = set()
+        self.inputs: list[Track] = []  # those that stand for the graph's inputs
         self.fresh: set[int] = set()  # storages of literals that the program is just making
 
     def add(self, tensor: torch.Tensor, value: Value, kind: str, origin: str = "", fixed: bool = False) -> Track:
@@ -185,6 +190,14 @@ class Tracks:
             track.version += 1
         return track.value
 
+    def read_quietly(self, track: Track) -> Value | None:
+        """The tensor's value now, where nothing need be recorded to read it."""
+        if track.spoilt is not None:
+            return None
+        if track.base is None:
+            return track.value
+        return None if track.base.version != track.seen or self.read_quietly(track.base) is None else track.value
+
     def check_writable(self, track: Track, op: str) -> None:
         if track.base is not None and self._copied_by_cast(track, track.base):
             track.base = None
@@ -232,6 +245,7 @@ class Tracks:
 
     def write(self, track: Track, value: Value) -> None:
         """The tensor has been written: it and its base have new values, its other views are stale."""
+        self.tape.writes.add(len(self.tape.nodes))
         base = track.base
         if base is not None and (track.loose or track.derivation is None):
             self._spoil(base)
@@ -241,6 +255,7 @@ class Tracks:
             track.seen = base.version
         track.value = value
         track.version += 1
+        track._fixed = False  # what is written may come from an input
 
     def _spoil(self, track: Track) -> None:
         """Nobody can tell whether this tensor has changed: reading it from here on is refused."""

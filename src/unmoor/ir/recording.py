@@ -9,10 +9,26 @@ from enum import Enum
 import numpy as np
 
 from unmoor.dtypes import DType
-from unmoor.ir.graph import NOWHERE, Graph, Source
+from unmoor.ir.graph import NOWHERE, Graph, Node, Source, Value
 from unmoor.ir.signature import Structure
 
-State = tuple[object, ...]  # nested tuples of plain values and of graph values
+
+@dataclass(frozen=True, eq=False)
+class Held:
+    """What the program held at a guard. Two runs with equal forms there go on alike, whichever way they came.
+
+    `form` has everything but the tensors, nested; `values` are those, at their places in order. `sharing` says which of
+    them are one object, an argument, or a view, whose bases have the values `bases`: it matters to a program that
+    writes in place, or, where `told`, asks whether two tensors are one object. `inputs` are the values that the graph's
+    inputs have by then.
+    """
+
+    form: tuple[object, ...]
+    values: tuple[Value, ...]
+    sharing: tuple[object, ...]
+    bases: tuple[Value, ...]
+    told: bool
+    inputs: tuple[Value, ...]
 
 
 class Froze(Enum):
@@ -71,9 +87,12 @@ class Recording:
     the example must give the same. A recording read from a file has none.
     `parameters` names the positional parameters of the callable, for messages and the signature. `states` are the last
     inputs, which no argument gives: name and first value of what a session keeps. The last `len(changed)` outputs are
-    no part of the result: they are the new values of the inputs of these numbers. `held` says, for guards by their
-    place among the graph's nodes, what the program held there, where that could be told: two runs that held the same go
-    on alike. `caller` is the line that asked for the recording, which ops have that no line of the user's own made.
+    no part of the result: they are the new values of the inputs of these numbers. `caller` is the line that asked for
+    the recording, which ops have that no line of the user's own made.
+
+    `path` has the graph's nodes, and the guards that repeat earlier ones, which the graph leaves out. `held` says, for
+    guards by their place in it, what the program held there, where that could be told; `writes` are the places after
+    which the program wrote in place.
     """
 
     graph: Graph
@@ -85,5 +104,7 @@ class Recording:
     returned: tuple[ExampleTensor | None, ...] = field(default=())
     states: tuple[RecordedState, ...] = field(default=())
     changed: tuple[int, ...] = field(default=())
-    held: Mapping[int, State] = field(default_factory=dict)
     caller: Source = NOWHERE
+    path: tuple[Node, ...] = field(default=())
+    held: Mapping[int, Held] = field(default_factory=dict)
+    writes: frozenset[int] = field(default=frozenset())

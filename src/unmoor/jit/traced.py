@@ -19,13 +19,14 @@ from unmoor.jit.check import check
 from unmoor.jit.code import is_large, python_source
 from unmoor.jit.listing import Listing
 from unmoor.jit.specialisations import Group, Specialisations
-from unmoor.merge import merge
+from unmoor.merge import Merged
 from unmoor.options import Options
 
 if TYPE_CHECKING:
     from unmoor.capture.original import Original
 
 METHOD = "forward"
+FORCED = 48  # calls that are sent along paths which no example took, for each example that is added
 
 
 @overload
@@ -86,7 +87,8 @@ class TracedFunction:
     ) -> None:
         self._fn, self._options, self._original = fn, options, original
         self._method, self._group = method, group or Group(capture.thread_count())
-        self._recordings, self._examples = [recording], [recording]
+        self._recordings, self._originals = [recording], [original]
+        self._examples = [recording]
         self._use(recording)
 
     def _use(self, recording: Recording) -> None:
@@ -134,13 +136,47 @@ class TracedFunction:
             self._compiled(args, kwargs)
             return
         recording = capture.record(self._fn, args, kwargs)
-        merged = merge([*self._recordings, recording])
-        if merged is None:
+        recordings, originals = [*self._recordings, recording], [*self._originals, self._kept(args, kwargs)]
+        merged = Merged(recordings)
+        if not merged.is_new:
             check_returned(recording, self._programs.add(recording.example))
         else:
-            self._use_instead(merged, [*self._examples, recording])
-            self._recordings.append(recording)
+            merged = self._filled(merged, recordings, originals)
+            examples = [*self._examples, recording]
+            try:
+                self._use_instead(merged.recording, examples)
+            except Unsupported:  # where paths join, values may have to be of one size, which they are not
+                self._use_instead(Merged(recordings, joins=False).recording, examples)
+            self._recordings, self._originals = recordings, originals
         self._examples.append(recording)
+
+    def _kept(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Original:
+        return capture.keep_original(self._fn, args, kwargs)
+
+    def _filled(self, merged: Merged, recordings: list[Recording], originals: list[Original | None]) -> Merged:
+        """The merged recording with sides that no example took, but that the program takes elsewhere.
+
+        They are recorded by calls on the examples that are sent there; those are added to both lists.
+        """
+        tried = set()
+        for _ in range(FORCED):
+            side = next((s for s in merged.open if (s.run, s.way) not in tried), None)
+            if side is None:
+                break
+            tried.add((side.run, side.way))
+            original = originals[side.run]
+            for decisions in ((*side.way, *side.on), side.way):
+                made = original and original.forced(decisions)
+                if not made:
+                    continue
+                try:
+                    merged = Merged([*recordings[:-1], made, recordings[-1]])
+                except Unsupported:
+                    continue
+                recordings.insert(-1, made)
+                originals.insert(-1, original)
+                break
+        return merged
 
     def _use_instead(self, merged: Recording, examples: list[Recording]) -> None:
         """Use a recording with more paths, compiled for what the examples so far were; the state stays as it is."""

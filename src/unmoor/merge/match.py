@@ -1,43 +1,25 @@
-"""Follows a recording along known paths: which values are the same, and where it leaves them."""
+"""Follows a recording along known paths: which values are the same, and which side it takes at a guard."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from unmoor.ir.graph import Arg, Value
-from unmoor.ir.recording import State
 from unmoor.merge.paths import Definitions, Edge, Step
-
-Use = tuple[Step | Edge, tuple[int, ...]]  # a place among a step's arguments, or among an edge's outputs
 
 
 @dataclass
 class Match:
-    """Known values and those of the new recording that they are.
-
-    Where the recording joins a known path (`joining`), values that were made before may be paired freely; `splits`
-    then has what is one value on the known way and another on the new one, with the places where it is used.
-    """
+    """Known values, and those of the new recording that they are."""
 
     known: dict[Value, Arg]
     definitions: Definitions
-    shared: set[Value]
-    joining: bool = False
-    made: set[Value] = field(default_factory=set)  # by the known steps that were walked since the join
-    made_new: set[Value] = field(default_factory=set)
-    splits: dict[tuple[Value, Value], list[Use]] = field(default_factory=dict)
-    turned: list[tuple[Edge, dict[Value, set[Value]]]] = field(default_factory=list)  # sides not taken, and roles there
-    guards: list[tuple[Step, State]] = field(default_factory=list)  # walked, with the new state there
-    walked: list[Step] = field(default_factory=list)
+    fixed: set[Value]  # constants
 
-    def same(self, a: Arg, b: Arg, use: Use | None = None) -> bool:
+    def same(self, a: Arg, b: Arg) -> bool:
         """Whether a known argument is the new one."""
         if isinstance(a, tuple):
-            if not isinstance(b, tuple) or len(a) != len(b):
-                return False
-            uses = [None if use is None else (use[0], (*use[1], k)) for k in range(len(a))]
-            return all(self.same(x, y, u) for x, y, u in zip(a, b, uses, strict=True))
+            return isinstance(b, tuple) and len(a) == len(b) and all(map(self.same, a, b))
         if not isinstance(a, Value) or not isinstance(b, Value):
             return type(a) is type(b) and repr(a) == repr(b) and not isinstance(a, Value)
         if a in self.definitions or b in self.definitions:
@@ -45,62 +27,32 @@ class Match:
                 return False
             x, y = self.definitions[a], self.definitions[b]
             return x.op == y.op and self.same(x.args, y.args)
-        return self._pair(a, b, use)
+        return self.known.get(a, a if a in self.fixed else None) is b
 
-    def _pair(self, a: Value, b: Value, use: Use | None) -> bool:
-        now = self.known.get(a, a if a in self.shared else None)
-        if now is b:
-            return True
-        if not self.joining or a in self.made or b in self.made_new:
-            return False
-        if now is None:
-            self.known[a] = b
-            return True
-        if use is None:
-            return False
-        self.splits.setdefault((a, b), []).append(use)
-        return True
-
-    def same_state(self, a: object, b: object, roles: dict[Value, set[Value]]) -> bool:
-        """Whether the program holds the same; `roles` gets what each known value is on the new way."""
-        if isinstance(a, tuple) and isinstance(b, tuple):
-            return len(a) == len(b) and all(self.same_state(x, y, roles) for x, y in zip(a, b, strict=True))
-        if not isinstance(a, Value) or not isinstance(b, Value):
-            return not isinstance(a, Value) and not isinstance(b, Value) and a == b
-        if a in self.definitions or b in self.definitions:
-            return self.same(a, b)
-        now = self.known.get(a, a if a in self.shared else None)
-        if now is not b and (a in self.made or b in self.made_new):
-            return False
-        if now is None:
-            self.known[a] = b
-        roles.setdefault(a, set()).add(b)
-        return True
-
-    # -- walking ------------------------------------------------------------------------------
     def cross(self, edge: Edge) -> None:
         """Go along a known edge."""
-        moved: dict[Value, Arg] = {}
+        moved = {}
         for value, source in edge.values.items():
-            if not isinstance(source, Value) or source in self.shared or source in self.known:
-                moved[value] = self.known.get(source, source) if isinstance(source, Value) else source
-        self.known.update(moved)
-        if self.joining:  # these become what they are on this way, and cannot be paired with anything else
-            self.made.update(edge.values)
-            for value in edge.values.keys() - moved.keys():
-                self.known.pop(value, None)
+            now = (
+                self.known.get(source, source if source in self.fixed else None)
+                if isinstance(source, Value)
+                else source
+            )
+            if now is not None:
+                moved[value] = now
+        if edge.values:  # they go by their new names from here on
+            sources = set(edge.values.values())
+            self.known = {v: now for v, now in self.known.items() if v not in sources}
+            self.known.update(moved)
+        if edge.to is not None and edge.to.known is not None:  # other ways lead here, and bring these alone
+            self.known = {v: now for v, now in self.known.items() if v in edge.to.known}
 
     def step(self, step: Step, new: Step) -> bool:
         """Go over a step that is no guard."""
         a, b = step.node, new.node
-        if a.op != b.op or a.source != b.source or len(a.outputs) != len(b.outputs):
-            return False
-        if not self.same(a.args, b.args, (step, ())):
+        if a.op != b.op or a.source != b.source or len(a.outputs) != len(b.outputs) or not self.same(a.args, b.args):
             return False
         self.known.update(zip(a.outputs, b.outputs, strict=True))
-        self.made.update(a.outputs)
-        self.made_new.update(b.outputs)
-        self.walked.append(step)
         return True
 
     def guard(self, step: Step, new: Step) -> tuple[bool, bool] | None:
@@ -108,24 +60,11 @@ class Match:
         a, b = step.node, new.node
         if not new.is_guard or a.source != b.source:
             return None
-        roles: dict[Value, set[Value]] = {}
-        if self.joining and (
-            step.state is None or new.state is None or not self.same_state(step.state, new.state, roles)
-        ):
-            return None
         condition, other = a.args[0], b.args[0]
         assert isinstance(condition, Value) and isinstance(other, Value)
         if self.same(condition, other):
-            side, used = new.held, True
-        elif self._other_number(condition, other) and step.held and new.held:
-            side, used = False, False
-        else:
-            return None
-        if self.joining and new.state is not None:
-            self.guards.append((step, new.state))
-            self.turned.extend((edge, roles) for s, edge in step.sides.items() if s is not side)
-        self.walked.append(step)
-        return side, used
+            return new.held, True
+        return (False, False) if self._other_number(condition, other) and step.held and new.held else None
 
     def _other_number(self, a: Value, b: Value) -> bool:
         """Whether two conditions say that the same number equals two different ones."""
@@ -138,10 +77,24 @@ class Match:
         return isinstance(one, int | float) and isinstance(other, int | float) and one != other and other == other
 
 
-def pairs(a: object, b: object) -> Iterator[tuple[Value, Value]]:
-    """The graph values that stand at the same places of two states."""
-    if isinstance(a, tuple) and isinstance(b, tuple):
-        for x, y in zip(a, b, strict=False):
-            yield from pairs(x, y)
-    elif isinstance(a, Value) and isinstance(b, Value):
-        yield a, b
+class Pairs(dict[Value, Value]):
+    """Known values, and the new ones that are to stand in their places. False where one would be two."""
+
+    def __init__(self, definitions: Definitions, fixed: set[Value]) -> None:
+        super().__init__()
+        self.definitions, self.fixed = definitions, fixed
+
+    def add(self, a: Arg, b: Arg) -> bool:
+        """Whether a known argument can be the new one; values in it are paired."""
+        if isinstance(a, tuple):
+            return isinstance(b, tuple) and len(a) == len(b) and all(map(self.add, a, b))
+        if not isinstance(a, Value) or not isinstance(b, Value):
+            return type(a) is type(b) and repr(a) == repr(b) and not isinstance(a, Value)
+        if a in self.definitions or b in self.definitions:
+            if a not in self.definitions or b not in self.definitions:
+                return False
+            x, y = self.definitions[a], self.definitions[b]
+            return x.op == y.op and self.add(x.args, y.args)
+        if a in self.fixed:
+            return a is b
+        return self.setdefault(a, b) is b

@@ -1,99 +1,183 @@
-"""Merges recordings: equal beginnings once, a branch where guards went other ways, joined where runs go on alike."""
+"""Merges recordings: equal beginnings once, a branch where guards went other ways, joined where runs go on alike.
+
+Runs go on alike from a guard at which the program holds the same: what follows there for one is right for the other,
+with its own tensors. So a run that leaves a known path joins the paths again at the first such guard.
+"""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from unmoor.errors import Unsupported
-from unmoor.ir.graph import Arg, Node, Value
-from unmoor.ir.recording import Recording
-from unmoor.merge.match import Match, pairs
-from unmoor.merge.paths import Edge, Step, after, edge_needs, needs
-from unmoor.merge.prepare import Prepared
+from unmoor.ir.graph import Arg, Node, Source, Value
+from unmoor.ir.recording import Held, Recording
+from unmoor.merge.match import Match, Pairs
+from unmoor.merge.paths import Edge, Step, after, needs
+from unmoor.merge.prepare import Prepared, Run
 from unmoor.merge.structure import Unbound, structured
 
-ATTEMPTS = 400  # tries to join one path with the others
+
+@dataclass(frozen=True)
+class Open:
+    """A side that nothing is known of: which recording comes there, the decisions that lead to it and into it, and
+    those that another recording made from there on."""
+
+    run: int
+    way: tuple[bool, ...]
+    on: tuple[bool, ...]
 
 
-def merge(recordings: Sequence[Recording]) -> Recording | None:
-    """One recording that takes the path of each; None where the last one takes the path of another.
+class Merged:
+    """One recording that takes the path of each; the first one's example and structures are kept.
 
-    The first one's example and structures are kept.
+    `is_new` tells whether the last one takes a path that no other takes. `open` are sides that nothing is known of,
+    though some path takes that side at the same line.
 
     Raises Unsupported with the user's line where the runs differ without a guard that told them apart.
     """
-    try:
-        prepared = Prepared(tuple(recordings))
-        paths = _Paths(prepared, joins=True)
-        graph = structured(paths.root, prepared)
-    except Unbound:  # paths that share steps need values that only some of them have: each gets its own steps
-        prepared = Prepared(tuple(recordings))
-        paths = _Paths(prepared, joins=False)
-        graph = structured(paths.root, prepared)
-    if not paths.last_is_new:
-        return None
-    root = paths.root
-    told = dict.fromkeys(a for r in recordings for a in r.assumptions)
-    branches = {s.node.source for s in after(root) if s.is_guard and len(s.sides) == 2}
-    guards = {(s.node.source, s.node.args[2]) for s in after(root) if s.is_guard and len(s.sides) == 1}
-    kept = tuple(a for a in told if not (a.checked and a.source in branches and (a.source, a.text) not in guards))
-    return replace(recordings[0], graph=graph, assumptions=kept, held={})
+
+    def __init__(self, recordings: Sequence[Recording], joins: bool = True) -> None:
+        try:
+            prepared = Prepared(tuple(recordings))
+            paths = _Paths(prepared, joins)
+            graph = structured(paths.root, prepared)
+        except (Unbound, _Differs):  # what a run holds was not all that it goes on from: each gets its own steps
+            if not joins:
+                raise
+            prepared = Prepared(tuple(recordings))
+            paths = _Paths(prepared, joins=False)
+            graph = structured(paths.root, prepared)
+        self.is_new = paths.last_is_new
+        self.open = paths.open()
+        first = recordings[0]
+        told = dict.fromkeys(a for r in recordings for a in r.assumptions)
+        steps = after(paths.root)
+        branches = {s.node.source for s in steps if s.is_guard and len(s.sides) == 2}
+        guards = {(s.node.source, s.node.args[2]) for s in steps if s.is_guard and len(s.sides) == 1}
+        kept = tuple(a for a in told if not (a.checked and a.source in branches and (a.source, a.text) not in guards))
+        returned = (
+            *first.returned[: len(first.returned) - len(first.changed)],
+            *(first.example[k] for k in prepared.changed),
+        )
+        self.recording = replace(
+            first,
+            graph=graph,
+            assumptions=kept,
+            returned=returned if first.returned else (),
+            changed=prepared.changed,
+            path=(),
+            held={},
+            writes=frozenset(),
+        )
 
 
-@dataclass
-class Run:
-    """A new recording on its way into the known paths."""
-
-    steps: list[Step]
-    outputs: tuple[Arg, ...]
-
-
-Left = tuple[Step, bool, int, Step]  # a known guard, its new side, where the path goes on, the new guard
+class _Ambiguous(Exception):
+    """A run leaves the known paths where its values do not tell which of the known ones they are."""
 
 
 class _Paths:
     def __init__(self, prepared: Prepared, joins: bool) -> None:
         self.prepared, self.joins = prepared, joins
         self.definitions = prepared.definitions
-        self.joined = self.last_is_new = False
-        (steps, outputs), *others = prepared.paths
-        self.root = self._chain(steps, outputs, {})
-        for steps, outputs in others:
-            self._add(Run(steps, outputs))
+        self.last_is_new = False
+        self.places: dict[tuple[object, ...], list[Step]] = defaultdict(list)
+        self.ends: list[Edge] = []
+        signatures = [self._signature(run) for run in prepared.runs]
+        self.last_is_new = signatures[-1] not in signatures[:-1]
+        first, *others = sorted(prepared.runs, key=_apart, reverse=True)
+        self.inputs = first.inputs
+        self.root = Edge(None, dict(zip(first.inputs, prepared.first.graph.inputs, strict=True)))
+        self._chain(self.root, first.steps, 0, len(first.steps), first.outputs)
+        for run in others:
+            self._add(run)
 
-    def _chain(self, steps: list[Step], outputs: tuple[Arg, ...], values: dict[Value, Arg]) -> Edge:
-        """New steps, one after the other, up to the end."""
-        edge = first = Edge(None, values)
-        for step in steps:
-            fresh = Step(step.node, step.state)
-            edge.to = fresh
-            edge = Edge(None)
-            fresh.sides[fresh.held if fresh.is_guard else True] = edge
-        edge.outputs = outputs
-        return first
+    def _signature(self, run: Run) -> tuple[object, ...]:
+        """What tells a run's path: each of its guards, and how that went."""
+        return tuple((s.node.source, s.held, self._shape(s.node.args[0])) for s in run.steps if s.is_guard)
 
-    def _match(self, known: dict[Value, Arg], joining: bool) -> Match:
-        return Match(dict(known), self.definitions, self.prepared.shared, joining)
+    def _shape(self, arg: Arg) -> object:
+        if isinstance(arg, tuple):
+            return tuple(map(self._shape, arg))
+        if not isinstance(arg, Value):
+            return repr(arg)
+        node = self.definitions.get(arg)
+        return None if node is None else (node.op, self._shape(node.args))
 
     # -- one more path ------------------------------------------------------------------------
     def _add(self, run: Run) -> None:
-        match = self._match({}, False)
-        found = self._walk(match, self.root, run, 0)
-        self.last_is_new = found is not None
-        while found is not None:
-            step, side, at, guard = found
-            found = self._leave(step, side, guard, run, at, match)
+        barred = 0  # joins before this step would leave the run where it cannot be told apart
+        while True:
+            try:
+                return self._follow(run, barred)
+            except _Ambiguous as ambiguous:
+                (barred,) = ambiguous.args
 
-    def _walk(self, match: Match, edge: Edge, run: Run, at: int) -> Left | None:
-        """Follow known steps: the guard and its new side, with what comes then; None where the path was known."""
+    def _follow(self, run: Run, barred: int) -> None:
+        """Walk along the known paths, with new sides where the run takes them."""
+        match = Match(dict(zip(self.inputs, run.inputs, strict=True)), self.definitions, self.prepared.fixed)
+        changes: list[tuple[Step, bool, Edge]] = []
+        edge, at, joined = Edge(self.root.to, {}, self.root.outputs), 0, 0
+        while True:
+            left = self._walk(match, edge, run, at)
+            if left is None:
+                return
+            step, side, at, new = left
+            try:
+                values = self._values(step, new, run, at, match)
+            except _Ambiguous:
+                if not joined:
+                    raise _Differs(step, "it cannot be told which of two known values it goes on with") from None
+                for changed, way, _ in changes:  # begin again, and do not join where it was joined last
+                    del changed.sides[way]
+                self._forget(changes)
+                raise _Ambiguous(joined + 1) from None
+            found = self._join(step, run, at, barred, values)
+            start = Edge(None, values)
+            step.sides[side] = start
+            changes.append((step, side, start))
+            if found is None:
+                self._finish(start, run, at)
+                return
+            known, end, pairs = found
+            self._lead(start, run, at, end, known, pairs)
+            match = Match(dict(pairs), self.definitions, self.prepared.fixed)
+            edge, at, joined = Edge(known), end, end
+
+    def _forget(self, changes: list[tuple[Step, bool, Edge]]) -> None:
+        """What was added is gone: the places and ends that can still be reached are the known ones."""
+        reached = after(self.root)
+        self.places.clear()
+        for step in reached:
+            self._place(step)
+        self.ends = [e for s in reached for e in s.sides.values() if e.to is None]
+
+    def _place(self, step: Step) -> None:
+        if step.held_state is not None:
+            self.places[step.held_state.form].append(step)
+
+    def _chain(self, edge: Edge, steps: list[Step], at: int, end: int, outputs: tuple[Arg, ...] = ()) -> Edge:
+        """New steps after an edge, one after the other; the last edge, which has the outputs."""
+        for step in steps[at:end]:
+            fresh = replace(step, sides={})
+            self._place(fresh)
+            edge.to = fresh
+            edge = Edge(None)
+            fresh.sides[fresh.held if fresh.is_guard else True] = edge
+        if end == len(steps):
+            edge.outputs = outputs
+            self.ends.append(edge)
+        return edge
+
+    def _walk(self, match: Match, edge: Edge, run: Run, at: int) -> tuple[Step, bool, int, Step] | None:
+        """Follow known steps: the guard and its new side, where the run goes on, and its own guard; None at the end."""
         while True:
             match.cross(edge)
             known = edge.to
             new = run.steps[at] if at < len(run.steps) else None
             if known is None:
-                if new is not None or not match.same(edge.outputs, run.outputs, (edge, ())):
+                if new is not None or not match.same(edge.outputs, run.outputs):
                     raise _Differs(new, "it goes on" if new else "it returns something else")
                 return None
             if new is None:
@@ -113,177 +197,206 @@ class _Paths:
                 at += 1
                 edge = known.sides[True]
 
-    def _leave(self, step: Step, side: bool, guard: Step, run: Run, at: int, match: Match) -> Left | None:
-        """Give a guard its new side: steps of its own, until the path joins a known one."""
-        values = self._values(step, guard, match, self._used(run, at))
-        if values is None or self.joined:  # several known ways may lead here, and hold different values
-            raise Unbound("it cannot be told which of two known values a new path goes on with")
-        values = self._apart(values, run, at, match)
-        before = dict(match.known)
-        other = step.sides.get(not side)
-        candidates = after(other) if self.joins and other is not None else []
-        attempts = 0
+    def _values(self, step: Step, new: Step, run: Run, at: int, match: Match) -> dict[Value, Arg]:
+        """What the new recording's values are, in known terms, where it leaves by a new side of `step`."""
+        used = set(self.definitions.leaves(run.outputs))
+        for later in run.steps[at:]:
+            used.update(self.definitions.leaves(later.node.args))
+        used -= {v for later in run.steps[at:] for v in later.node.outputs} | self.prepared.fixed
+        held = self._slots(step.held_state, new.held_state)
+        ways: dict[Value, dict[Value, None]] = {}
+        for a, b in match.known.items() if held is None else held:
+            if isinstance(b, Value):
+                ways.setdefault(b, {})[a] = None
+        if any(len(ways.get(v, ())) != 1 for v in used):
+            raise _Ambiguous
+        if any(s.writes for s in (new, *run.steps[at:])) and any(s.loose for s in self._before(step)):
+            raise _Ambiguous
+        return {b: next(iter(found)) for b, found in ways.items() if len(found) == 1 and b not in self.prepared.fixed}
+
+    def _slots(self, known: Held | None, new: Held | None) -> list[tuple[Value, Value]] | None:
+        """The values at the same places of two states; None where those cannot be told."""
+        if known is None or new is None or known.form != new.form:
+            return None
+        pairs = [*zip(known.values, new.values, strict=True)]
+        if known.sharing == new.sharing:
+            pairs += zip(known.bases, new.bases, strict=True)
+        return pairs + [(known.inputs[k], new.inputs[k]) for k in self.prepared.changed]
+
+    # -- joining ------------------------------------------------------------------------------
+    def _join(
+        self, step: Step, run: Run, at: int, barred: int, values: dict[Value, Arg]
+    ) -> tuple[Step, int, Pairs] | None:
+        """The first of the new steps from which the run goes on as a known one does, with its values there."""
+        if not self.joins:
+            return None
+        before: set[Step] | None = None
+        told = {*values, *self.prepared.fixed}
         for end in range(at, len(run.steps)):
-            for candidate in candidates:
-                if candidate.node.op != run.steps[end].node.op or candidate.node.source != run.steps[end].node.source:
-                    continue
-                attempts += 1
-                if attempts > ATTEMPTS:
-                    break
-                trial = self._match(before, True)
-                join = Edge(candidate)
-                try:
-                    found = self._walk(trial, join, run, end)
-                except _Differs:
-                    continue
-                if found is None and self._commit(trial, join):
-                    chain = self._chain(run.steps[at:end], (), values)
-                    self._end(chain, join)
-                    if chain.to is None:
-                        chain.to = candidate
-                        chain.values = {v: self._before(s, values) for v, s in join.values.items()}
-                    step.sides[side] = chain
-                    match.__dict__.update(trial.__dict__)
-                    match.joining = False
-                    match.made, match.made_new = set(), set()
-                    match.splits, match.turned, match.guards, match.walked = {}, [], [], []
-                    self.joined = True
-                    return found
-        step.sides[side] = self._chain(run.steps[at:], run.outputs, values)
+            new = run.steps[end]
+            told.update(() if end == at else run.steps[end - 1].node.outputs)
+            if end < barred:
+                continue
+            if new.held_state is None or new.held_state.form not in self.places:
+                continue
+            before = self._before(step) if before is None else before
+            for known in self.places[new.held_state.form]:
+                pairs = self._joins(known, new, run, end, told) if known not in before else None
+                if pairs is not None:
+                    return known, end, pairs
         return None
 
-    def _used(self, run: Run, at: int) -> set[Value]:
-        """The values that the rest of a run uses and does not make."""
-        used = set(self.definitions.leaves(run.outputs))
-        for step in run.steps[at:]:
-            used.update(self.definitions.leaves(step.node.args))
-        return used - {v for step in run.steps[at:] for v in step.node.outputs}
+    def _joins(self, known: Step, new: Step, run: Run, at: int, told: set[Value]) -> Pairs | None:
+        """The values that a new guard brings to a known one, where the program holds the same at both.
 
-    def _apart(self, values: dict[Value, Arg], run: Run, at: int, match: Match) -> dict[Value, Arg]:
-        """Give an input or constant that stands for another known value here a name of its own in the rest of a run."""
-        other = {v: Value(v.name, v.type) for v, a in values.items() if v in self.prepared.shared and a is not v}
-        if not other:
-            return {v: a for v, a in values.items() if a is not v}
-        copies: dict[Value, Value] = {}
-
-        def moved(arg: Any) -> Any:
-            if isinstance(arg, tuple):
-                return tuple(moved(a) for a in arg)
-            if not isinstance(arg, Value) or arg not in self.definitions:
-                return other.get(arg, arg) if isinstance(arg, Value) else arg
-            if arg not in copies:
-                node = self.definitions[arg]
-                copies[arg] = made = Value(arg.name, arg.type)
-                self.definitions[made] = replace(node, args=moved(node.args), outputs=(made,))
-            return copies[arg]
-
-        for k in range(at, len(run.steps)):
-            step = run.steps[k]
-            run.steps[k] = Step(replace(step.node, args=moved(step.node.args)), moved(step.state))
-        run.outputs = moved(run.outputs)
-        for v, fresh in other.items():
-            known = values[v]
-            assert isinstance(known, Value)
-            match.known[known] = fresh
-            match.known.pop(v, None)
-        return {other.get(v, v): a for v, a in values.items() if a is not v}
-
-    def _values(self, step: Step, guard: Step, match: Match, used: set[Value]) -> dict[Value, Arg] | None:
-        """What the new recording's values are, in known terms, at a guard that it leaves by a new side.
-
-        Known ways that join before the guard agree there on what the program's variables hold, and on nothing else.
-        None where two variables that hold the same here hold different values on another way.
+        `told` are the new values of which it is known what they are.
         """
-        found: dict[Value, dict[Value, None]] = {}
-        if step.state is not None and guard.state is not None:
-            for a, b in pairs(step.state, guard.state):
-                if a not in self.definitions and b not in self.definitions:
-                    found.setdefault(b, {})[a] = None
-        for a, new in match.known.items():
-            if isinstance(new, Value) and (new not in found or not self.joined):
-                found.setdefault(new, {})[a] = None
-        if self.joined and any(len(found[v]) > 1 for v in used if v in found):
+        a, b = known.held_state, new.held_state
+        slots = self._slots(a, b)
+        if a is None or b is None or slots is None or known.node.source != new.node.source:
             return None
-        if self.joined:
-            return {v: next(iter(found[v])) for v in used if v in found}
-        return {new: next(iter(known)) for new, known in found.items() if new not in self.prepared.shared}
+        loose = a.sharing != b.sharing
+        if loose and (a.told or b.told) and _objects(a) != _objects(b):
+            return None
+        if loose and (any(s.writes for s in run.steps[at:]) or any(s.writes for s in after(Edge(known)))):
+            return None
+        pairs = Pairs(self.definitions, self.prepared.fixed)
+        for x, y in slots:
+            if x not in self.prepared.fixed and not pairs.add(
+                x, y
+            ):  # a constant there is the same: forms have its elements
+                return None
+        condition, other = known.node.args[0], new.node.args[0]
+        if not pairs.add(condition, other) and not self._other(condition, other, pairs):
+            return None
+        for x in [x for x, y in pairs.items() if y not in told]:
+            del pairs[x]
+        needed = needs(Edge(known), self.definitions)[known]
+        if not needed <= {*pairs, *self.prepared.fixed}:
+            return None
+        ways = [v for v in known.known or pairs if v in pairs]
+        if known.known is not None and set(ways) != known.known:
+            return None
+        known.known = frozenset(pairs) if known.known is None else known.known
+        known.loose = known.loose or loose
+        return pairs
 
-    def _before(self, arg: Arg, values: dict[Value, Arg]) -> Arg:
-        return values.get(arg, arg) if isinstance(arg, Value) else arg
+    def _other(self, a: Arg, b: Arg, pairs: Pairs) -> bool:
+        """Whether two conditions ask whether the same number equals one and another."""
+        x, y = (self.definitions.get(v) if isinstance(v, Value) else None for v in (a, b))
+        if x is None or y is None or x.op != "prim::compare" or y.op != x.op or (x.args[2], y.args[2]) != ("==", "=="):
+            return False
+        return pairs.add(x.args[0], y.args[0])
 
-    def _end(self, chain: Edge, join: Edge) -> None:
-        """Lead a chain's last edge to where the join goes."""
-        edge = chain
-        while edge.to is not None:
-            (following,) = edge.to.sides.values()
-            if following.to is None:
-                edge.to.sides[next(iter(edge.to.sides))] = join
-                return
-            edge = following
+    def _before(self, step: Step) -> set[Step]:
+        """A step, and those from which there is a way to it."""
+        found = {step}
+        for other in reversed(after(self.root)):
+            if any(e.to in found for e in other.sides.values()):
+                found.add(other)
+        return found
 
-    def _commit(self, trial: Match, join: Edge) -> bool:
-        """Make the known steps serve the new way too: values that differ there get names of their own."""
-        walked = set(trial.walked)
-        needed = needs(self.root, self.definitions)
-        for step, state in trial.guards:
-            assert step.state is not None
-            for a, b in pairs(step.state, state):
-                if a not in self.definitions and trial.known.get(a, a) is not b:
-                    trial.splits.setdefault((a, b), [])
-        turned: list[tuple[Edge, dict[Value, Value]]] = []
-        for edge, roles in trial.turned:
-            differing: dict[Value, Value] = {}
-            for a in edge_needs(edge, needed, self.definitions) & roles.keys():
-                if roles[a] != {trial.known.get(a, a)}:
-                    if len(roles[a]) > 1:
-                        return False
-                    (differing[a],) = roles[a]
-            turned.append((edge, differing))
-        names = {pair: Value(pair[0].name, pair[0].type) for pair in trial.splits}
-        entries = [
-            e
-            for s in after(self.root)
-            for e in s.sides.values()
-            if e.to in walked and (s not in walked or e.to is join.to)
-        ]
-        for (a, b), name in names.items():
-            for edge in entries:
-                edge.values[name] = edge.values.get(a, a)
-            for s in walked:
-                for edge in s.sides.values():
-                    if a in edge.values and name not in edge.values:
-                        edge.values[name] = edge.values[a]
-            trial.known[name] = b
-            for holder, place in trial.splits[a, b]:
-                if isinstance(holder, Step):
-                    holder.node = replace(holder.node, args=_replaced(holder.node.args, place, name))
-                else:
-                    holder.outputs = _replaced(holder.outputs, place, name)
-        for step, state in trial.guards:
-            step.state = _renamed(step.state, state, names)
-        for edge, differing in turned:
-            renamed = {a: names[a, b] for a, b in differing.items()}
-            wanted = needed[edge.to] if edge.to is not None else set(self.definitions.leaves(edge.outputs))
-            for v in wanted:
-                source = edge.values.get(v, v)
-                if isinstance(source, Value) and source in renamed:
-                    edge.values[v] = renamed[source]
-        join.values = {v: new for v, new in trial.known.items() if v not in trial.made}
-        return True
+    def _lead(self, start: Edge, run: Run, at: int, end: int, known: Step, pairs: Pairs) -> None:
+        """Lead a new side to a known step; where known steps before it do the same, to the first of those."""
+        into = [e for s in after(self.root) for e in s.sides.values() if e.to is known and e is not start]
+        tail = self._tail(into, run, at, end, pairs, known)
+        if tail is not None:
+            known, end, pairs = tail
+        last = self._chain(start, run.steps, at, end)
+        last.to = known
+        last.values = {a: start.values.get(b, b) if last is start else b for a, b in pairs.items()}
+
+    def _finish(self, start: Edge, run: Run, at: int) -> None:
+        """Lead a new side to the end; where known steps before an end do the same, to the first of those."""
+        tail = self._tail(self.ends[-50:], run, at, len(run.steps), Pairs(self.definitions, self.prepared.fixed), None)
+        if tail is None:
+            self._chain(start, run.steps, at, len(run.steps), run.outputs)
+            return
+        known, end, pairs = tail
+        last = self._chain(start, run.steps, at, end)
+        last.to = known
+        last.values = {a: start.values.get(b, b) if last is start else b for a, b in pairs.items()}
+
+    def _tail(
+        self, into: list[Edge], run: Run, at: int, end: int, pairs: Pairs, target: Step | None
+    ) -> tuple[Step, int, Pairs] | None:
+        """The longest run of known steps before some edges of `into` that do what the new ones before `end` do."""
+        if not self.joins:
+            return None
+        steps = after(self.root)
+        before = {e: s for s in steps for e in s.sides.values()}
+        best: tuple[Step, int, Pairs] | None = None
+        for edge in into:
+            found = Pairs(self.definitions, self.prepared.fixed)
+            if target is None:
+                fits = found.add(edge.outputs, run.outputs)
+            else:
+                fits = all(found.add(edge.values.get(a, a), b) for a, b in pairs.items())
+            way, count = edge, end
+            while fits and count > at and way in before:
+                known, new = before[way], run.steps[count - 1]
+                a, b = known.node, new.node
+                if (
+                    known.is_guard
+                    or new.is_guard
+                    or (a.op, a.source, len(a.outputs)) != (b.op, b.source, len(b.outputs))
+                ):
+                    break
+                fits = all(found.pop(x, y) is y for x, y in zip(a.outputs, b.outputs, strict=True))
+                fits = fits and not any(y in found.values() for y in b.outputs) and found.add(a.args, b.args)
+                ways = [e for s in steps for e in s.sides.values() if e.to is known]
+                if not fits or len(ways) != 1 or known.known is not None or ways[0].values.keys() & found.keys():
+                    break
+                count -= 1
+                if best is None or count < best[1]:
+                    best = (known, count, _copied(found))
+                way = ways[0]
+        if best is None:
+            return None
+        known, _, pairs = best
+        if needs(self.root, self.definitions)[known] - {*pairs, *self.prepared.fixed}:
+            return None
+        known.known = frozenset(pairs)
+        return best
+
+    # -- what is open -------------------------------------------------------------------------
+    def open(self) -> list[Open]:
+        """The sides that no path takes, of guards at whose line some path does."""
+        steps = after(self.root)
+        taken: dict[tuple[Source, bool], Step] = {}
+        for step in steps:
+            if step.is_guard:
+                taken.update({(step.node.source, side): step for side in step.sides if side is step.held})
+        found = []
+        for step in steps:
+            for side in (True, False):
+                like = taken.get((step.node.source, side))
+                if step.is_guard and side not in step.sides and like is not None:
+                    way = (*self._decisions(step.run)[: step.asked], side)
+                    found.append(Open(step.run, way, tuple(self._decisions(like.run)[like.asked + 1 :])))
+        return found
+
+    def _decisions(self, run: int) -> list[bool]:
+        """How each guard of a run went."""
+        steps = self.prepared.runs[run].steps
+        return [s.held if s.is_guard else True for s in steps if s.is_guard or s.node.op == "prim::dtype_guard"]
 
 
-def _renamed(known: Any, new: Any, names: dict[tuple[Value, Value], Value]) -> Any:
-    """A state with the values that differ on a new way under their own names."""
-    if isinstance(known, tuple):
-        return tuple(_renamed(a, b, names) for a, b in zip(known, new, strict=True))
-    return names.get((known, new), known) if isinstance(known, Value) else known
+def _copied(pairs: Pairs) -> Pairs:
+    made = Pairs(pairs.definitions, pairs.fixed)
+    made.update(pairs)
+    return made
 
 
-def _replaced(args: tuple[Arg, ...], place: tuple[int, ...], value: Value) -> tuple[Arg, ...]:
-    at, *rest = place
-    old = args[at]
-    new: Arg = _replaced(old, tuple(rest), value) if rest and isinstance(old, tuple) else value
-    return (*args[:at], new, *args[at + 1 :])
+def _apart(run: Run) -> float:
+    """How many of the values that a run's program holds differ: one where they do serves runs where they do not."""
+    held = [s.held_state for s in run.steps if s.held_state is not None]
+    return sum(len(set(h.values)) / max(len(h.values), 1) for h in held) / max(len(held), 1)
+
+
+def _objects(held: Held) -> tuple[object, ...]:
+    """Which of the tensors are one object."""
+    return tuple(s[0] if isinstance(s, tuple) else None for s in held.sharing)
 
 
 class _Differs(Unsupported):

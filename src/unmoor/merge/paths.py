@@ -1,7 +1,8 @@
 """Paths: the steps of several recordings as one acyclic graph, which splits at guards and joins where runs go on alike.
 
-Each recording has values of its own. A step keeps those of the recording that brought it; an edge says, for the values
-of its target's recording, which values of its source's they are on this way.
+Each recording has values of its own, but for the constants. A step keeps those of the recording that brought it; an
+edge says, for values of its target's recording, which values of its source's they are on this way. The values that it
+does not speak of are the same on both sides.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from unmoor.ir.graph import Arg, Node, Value, values_of
-from unmoor.ir.recording import State
+from unmoor.ir.recording import Held
 
 GUARD = "prim::guard"
 # What is computed from numbers alone, or read from a tensor, costs nothing to repeat, and is no step.
@@ -42,11 +43,21 @@ class Edge:
 
 @dataclass(eq=False)
 class Step:
-    """A node that ran. `sides` has the key True for what follows; for a guard, True and False for both sides."""
+    """A node that ran. `sides` has the key True for what follows; for a guard, True and False for both sides.
+
+    `writes`: the program wrote in place right after it. `run` and `asked` tell which recording brought it, and how many
+    guards it had asked before. Where several ways lead here, `known` are the values that each of them brings; `loose`:
+    what shares memory differs between them.
+    """
 
     node: Node
-    state: State | None = None
+    held_state: Held | None = None
+    writes: bool = False
+    run: int = 0
+    asked: int = 0
     sides: dict[bool, Edge] = field(default_factory=dict)
+    known: frozenset[Value] | None = None
+    loose: bool = False
 
     @property
     def is_guard(self) -> bool:

@@ -1,38 +1,50 @@
-"""Prepares recordings for merging: inputs and constants that they share become the same values."""
+"""Prepares recordings for merging: lists of steps, in which constants that are the same become the same values."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from unmoor.errors import Unsupported
 from unmoor.ir.graph import Arg, Constant, Node, Source, Value, map_arg
-from unmoor.ir.recording import Recording, State
+from unmoor.ir.recording import Held, Recording
 from unmoor.ir.types import BOOL, INT
 from unmoor.merge.paths import GUARD, Definitions, Step, is_pure
 
 
+@dataclass
+class Run:
+    """One recording: what it starts from, its steps, and what it gives."""
+
+    inputs: tuple[Value, ...]
+    steps: list[Step]
+    outputs: tuple[Arg, ...]
+    writes: bool = False  # in place, before its first step
+
+
 class Prepared:
-    """The recordings as lists of steps over shared inputs and constants."""
+    """The recordings as runs, each over inputs of its own. `changed` are the inputs that any of them changes."""
 
     def __init__(self, recordings: tuple[Recording, ...]) -> None:
         self.first = recordings[0]
         self.definitions = Definitions()
         self.constants: list[Constant] = []
-        self.paths: list[tuple[list[Step], tuple[Arg, ...]]] = []
-        for recording in recordings:
+        self.changed = tuple(sorted({k for r in recordings for k in r.changed}))
+        self.runs: list[Run] = []
+        for number, recording in enumerate(recordings):
             self._check(recording)
-            self.paths.append(self._path(recording))
-        self.shared = {*self.first.graph.inputs, *(c.value for c in self.constants)}
+            self.runs.append(self._run(number, recording))
+        self.fixed = {c.value for c in self.constants}
 
     def _check(self, recording: Recording) -> None:
         first = self.first
         if recording.arguments != first.arguments:
             raise Unsupported("the arguments of this example have another structure than those of the trace")
-        if [s.name for s in recording.states] != [s.name for s in first.states] or recording.changed != first.changed:
+        if [s.name for s in recording.states] != [s.name for s in first.states]:
             raise Unsupported(
-                "this example changes other state or arguments than the trace; write the same ones on every path "
+                "this example changes other state than the trace; write the same one on every path "
                 "(`self.n += torch.where(condition, 1, 0)`)"
             )
         if recording.result != first.result:
@@ -41,22 +53,39 @@ class Prepared:
                 "tensors in the same tuples, lists and dicts on every path"
             )
 
-    def _path(self, recording: Recording) -> tuple[list[Step], tuple[Arg, ...]]:
+    def _run(self, number: int, recording: Recording) -> Run:
         graph = recording.graph
-        mapping: dict[Value, Arg] = dict(zip(graph.inputs, self.first.graph.inputs, strict=True))
+        inputs = tuple(Value(v.name, v.type) for v in graph.inputs)
+        mapping: dict[Value, Arg] = dict(zip(graph.inputs, inputs, strict=True))
         mapping.update((c.value, self._constant(c)) for c in graph.constants)
-        steps: list[Step] = []
-        for number, node in enumerate(graph.nodes):
+        results = len(graph.outputs) - len(recording.changed)
+        outputs = tuple(map_arg(o, mapping) for o in graph.outputs)
+        left = dict(zip(recording.changed, outputs[results:], strict=True))
+        run = Run(inputs, [], (*outputs[:results], *(left.get(k, inputs[k]) for k in self.changed)))
+        asked = 0
+        for place, node in enumerate(recording.path):
+            if place in recording.writes:
+                self._wrote(run)
             source = _moved(node.source, recording.caller, self.first.caller)
             node = replace(node, args=tuple(map_arg(a, mapping) for a in node.args), source=source)
+            state = recording.held.get(place)
+            held = None if state is None else _mapped(state, mapping)
             if node.op == "prim::rank_guard":
                 node = self._rank_guard(node)
             if is_pure(node):
                 self.definitions[node.output] = node
             else:
-                state = recording.held.get(number)
-                steps.append(Step(node, None if state is None else _mapped(state, mapping)))
-        return steps, tuple(map_arg(o, mapping) for o in graph.outputs)
+                run.steps.append(Step(node, held, run=number, asked=asked))
+            asked += node.op in (GUARD, "prim::dtype_guard")
+        if any(place >= len(recording.path) for place in recording.writes):
+            self._wrote(run)
+        return run
+
+    def _wrote(self, run: Run) -> None:
+        if run.steps:
+            run.steps[-1].writes = True
+        else:
+            run.writes = True
 
     def _constant(self, constant: Constant) -> Value:
         """The shared constant with the same data."""
@@ -90,9 +119,8 @@ def _bits(data: np.ndarray) -> np.ndarray:
     return data.reshape(-1).view(np.uint8)
 
 
-def _mapped(state: State, mapping: dict[Value, Arg]) -> State:
-    return tuple(_mapped(s, mapping) if isinstance(s, tuple) else _of(s, mapping) for s in state)
+def _mapped(held: Held, mapping: dict[Value, Arg]) -> Held:
+    def moved(values: tuple[Value, ...]) -> tuple[Any, ...]:
+        return tuple(mapping.get(v, v) for v in values)
 
-
-def _of(part: object, mapping: dict[Value, Arg]) -> object:
-    return mapping.get(part, part) if isinstance(part, Value) else part
+    return replace(held, values=moved(held.values), bases=moved(held.bases), inputs=moved(held.inputs))

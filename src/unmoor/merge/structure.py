@@ -11,6 +11,7 @@ from unmoor.merge.paths import Edge, Step, after, needs
 from unmoor.merge.prepare import Prepared
 
 Env = dict[Value, Arg]
+Decided = dict[object, bool]  # conditions that are known to hold or not
 
 
 class Unbound(UnmoorError):
@@ -32,7 +33,7 @@ class _Writer:
 
     def graph(self) -> Graph:
         first = self.prepared.first.graph
-        env: Env = {v: v for v in first.inputs}
+        env: Env = {v: v for v in first.inputs}  # the root's edge says which the first run's own are
         for value in first.inputs:
             self.names.fresh(value.name)
         constants = []
@@ -41,12 +42,17 @@ class _Writer:
             env[constant.value] = value
             constants.append(replace(constant, value=value))
         nodes: list[Node] = []
-        outputs = self.region(self.root, None, env, nodes)
+        outputs = self.region(self.root, None, env, nodes, {})
         assert isinstance(outputs, tuple)
         return Graph(first.name, first.inputs, tuple(constants), tuple(nodes), outputs)
 
-    def region(self, edge: Edge, stop: Step | None, env: Env, nodes: list[Node]) -> Env | tuple[Arg, ...]:
-        """Writes the steps from an edge up to `stop`, and gives the values there; up to the end, the outputs."""
+    def region(
+        self, edge: Edge, stop: Step | None, env: Env, nodes: list[Node], decided: Decided
+    ) -> Env | tuple[Arg, ...]:
+        """Writes the steps from an edge up to `stop`, and gives the values there; up to the end, the outputs.
+
+        What is decided already is not asked again.
+        """
         while True:
             env = self.crossed(edge, env, nodes)
             step = edge.to
@@ -54,9 +60,13 @@ class _Writer:
                 return tuple(self.arg(o, env, nodes) for o in edge.outputs)
             if step is stop:
                 return env
+            key = self.key(step.node.args[0], env) if step.is_guard else None
+            if step.is_guard and decided.get(key) in step.sides:
+                edge = step.sides[decided[key]]
+                continue
             args = tuple(self.arg(a, env, nodes) for a in step.node.args)
             if len(step.sides) == 2:
-                joined = self.branch(step, args[0], env, nodes)
+                joined = self.branch(step, key, args[0], env, nodes, decided)
                 if isinstance(joined, tuple):
                     return joined
                 env, following = joined, self.joins[step]
@@ -66,16 +76,34 @@ class _Writer:
                     return env
                 continue
             outputs = tuple(Value(self.names.fresh(v.name), v.type) for v in step.node.outputs)
+            if step.is_guard:
+                (side,) = step.sides
+                args = (args[0], side, *args[2:])
+                decided = {**decided, key: side}
             nodes.append(replace(step.node, args=args, outputs=outputs))
             env = {**env, **dict(zip(step.node.outputs, outputs, strict=True))} if outputs else env
             (edge,) = step.sides.values()
 
-    def branch(self, step: Step, condition: Arg, env: Env, nodes: list[Node]) -> Env | tuple[Arg, ...]:
+    def key(self, arg: Arg, env: Env) -> object:
+        """A condition as something to compare: how it is computed, from which values of the graph."""
+        if isinstance(arg, tuple):
+            return tuple(self.key(a, env) for a in arg)
+        if not isinstance(arg, Value):
+            return (type(arg).__name__, repr(arg))
+        if arg in self.definitions:
+            return (self.definitions[arg].op, self.key(self.definitions[arg].args, env))
+        return env.get(arg, arg)
+
+    def branch(
+        self, step: Step, key: object, condition: Arg, env: Env, nodes: list[Node], decided: Decided
+    ) -> Env | tuple[Arg, ...]:
         """Writes an If, and gives the values where its sides join; at the end of the program, the outputs."""
         join = self.joins[step]
         blocks: list[list[Node]] = [[], []]
-        ends = [self.region(step.sides[s], join, dict(env), b) for s, b in zip((True, False), blocks, strict=True)]
-        first, second = ends
+        first, second = (
+            self.region(step.sides[side], join, dict(env), block, {**decided, key: side})
+            for side, block in zip((True, False), blocks, strict=True)
+        )
         results: list[list[Arg]] = [[], []]
         outputs: list[Value] = []
 
