@@ -62,5 +62,8 @@ def _plain(bound: Any) -> Any:
 def _bound(recorder: Recorder, bound: Any) -> Arg:
     """One end of a slice: a 0-dim tensor there is read as a number."""
     if isinstance(bound, torch.Tensor):
-        raise recorder.refusal("a slice up to a tensor's value is not supported", "use .item() on it")
+        real = bound.item()
+        if bound.dtype.is_floating_point or bound.dtype is torch.bool:
+            raise recorder.refusal(f"a slice up to a tensor of {bound.dtype} is not supported", "use an integer tensor")
+        return recorder.argument(recorder.item(bound, real))
     return recorder.argument(_plain(bound))

@@ -326,8 +326,6 @@ class Recorder:
         size = self.size(tensor, along, tensor.size(along))
         each: Any = 1
         if name != "aten::unbind":
-            if not isinstance(ours[1], int):
-                raise self.refusal(f"{name} by a symbolic size is not supported", "give it a plain number")
             each = ours[1] if name == "aten::split" else (size + (ours[1] - 1)) // ours[1]
         pieces = (size + (each - 1)) // each if size.node.hint else size
         self.guards.equal(pieces.node)

@@ -46,6 +46,51 @@ _AS = {
 }
 
 
+# Second names of ops: the overloads behind the dot are those of the first.
+_WORDS = {
+    "absolute": "abs",
+    "arccos": "acos",
+    "arccosh": "acosh",
+    "arcsin": "asin",
+    "arcsinh": "asinh",
+    "arctan": "atan",
+    "arctan2": "atan2",
+    "arctanh": "atanh",
+    "clip": "clamp",
+    "concat": "cat",
+    "concatenate": "cat",
+    "divide": "div",
+    "fix": "trunc",
+    "greater": "gt",
+    "greater_equal": "ge",
+    "inverse": "linalg_inv",
+    "less": "lt",
+    "less_equal": "le",
+    "linalg_matmul": "matmul",
+    "multiply": "mul",
+    "negative": "neg",
+    "not_equal": "ne",
+    "special_erf": "erf",
+    "special_exp2": "exp2",
+    "special_expit": "sigmoid",
+    "special_expm1": "expm1",
+    "special_log1p": "log1p",
+    "special_log_softmax": "log_softmax",
+    "special_round": "round",
+    "special_softmax": "softmax",
+    "subtract": "sub",
+    "true_divide": "div",
+}
+
+
+def _first_name(overload: str) -> str:
+    """The overload under the name that the table has."""
+    known = _AS.get(overload, overload)
+    name, _, kind = known.partition(".")
+    word = _WORDS.get(name) or (f"{_WORDS[name[:-1]]}_" if name.endswith("_") and name[:-1] in _WORDS else name)
+    return f"{word}.{kind}"
+
+
 @dataclass(frozen=True)
 class Plan:
     """One torch overload.
@@ -79,11 +124,13 @@ def plan(func: OpOverload) -> Plan:
     written = [k for k, a in enumerate(schema.arguments) if a.alias_info is not None and a.alias_info.is_write]
     out = any(schema.arguments[k].is_out for k in written)
     inplace = bool(written) and not out
-    op = ops.OVERLOADS.get(_AS.get(overload, overload))
-    if overload in ("div.Tensor_mode", "div.Scalar_mode"):
+    first = _first_name(overload)
+    op = ops.OVERLOADS.get(first)
+    if op is None and inplace and first.partition(".")[0].endswith("_"):
+        first = first.replace("_.", ".", 1)
+        op = ops.OVERLOADS.get(first)
+    if first in ("div.Tensor_mode", "div.Scalar_mode"):
         op = ops.TABLE.get("aten::div_mode")
-    if op is None and inplace and name.endswith("_"):
-        op = ops.OVERLOADS.get(f"{name[:-1]}.{schema.overload_name or 'default'}")
     if not schema.name.startswith("aten::"):  # an op of another library
         op, overload = None, f"{schema.name}.{schema.overload_name or 'default'}"
     names = tuple((a.name, a.default_value if a.has_default_value() else None) for a in schema.arguments)

@@ -41,7 +41,8 @@ class ContractLowering:
         (self.matmul,) = (n for n in self.block.nodes if TABLE[n.op].kind is Kind.CONTRACT)
         self.axes, self.point = loop_axes(tensor_type(self.matmul.output).shape)
         depth = tensor_type(self.matmul.inputs[1]).shape[-2]
-        self.elements = Elements(self.block, buffers, {**dict(self.axes), "k": depth}, self._contract)
+        extents = {**dict(self.axes), "k": depth}
+        self.elements = Elements(self.block, buffers, extents, self._contract, self._after_contraction())
 
     def lower(self) -> Loop:
         """The kernel's body."""
@@ -52,6 +53,14 @@ class ContractLowering:
             expr = self.elements.at(result, self.point, nest.inner)
             nest.inner.statements.append(Store(self.buffers[result], linear(index, tensor_type(result).shape), expr))
         return merge_outer(nest.close())
+
+    def _after_contraction(self) -> frozenset[Value]:
+        """The values made of the contraction's: with one row or column alone, their index does not name its loop."""
+        made = set(self.matmul.outputs)
+        for node in self.block.nodes:
+            if not made.isdisjoint(node.inputs):
+                made.update(node.outputs)
+        return frozenset(made)
 
     def _contract(self, node: Node, index: Index, scope: Scope) -> Expr:
         left, right = node.inputs

@@ -26,7 +26,8 @@ class Elements:
     """Expressions for the values of one block.
 
     `buffers` names the buffer of each value that is read from memory, `extents` bounds every loop index, and `special`
-    computes values that are not made element by element (reductions and contractions).
+    computes values that are not made element by element (reductions and contractions). Values that are `inmost` are
+    computed where they are asked for, and not further out.
     """
 
     def __init__(
@@ -35,11 +36,13 @@ class Elements:
         buffers: dict[Value, str],
         extents: dict[str, Dim],
         special: Callable[[Node, Index, Scope], Expr],
+        inmost: frozenset[Value] = frozenset(),
     ) -> None:
         self.producer = {v: n for n in block.nodes for v in n.outputs}
         self.buffers = buffers
         self.extents = extents
         self.special = special
+        self.inmost = inmost
         self.uses = Counter(v for n in block.nodes for v in n.inputs) + Counter(
             r for r in block.results if isinstance(r, Value)
         )
@@ -51,7 +54,7 @@ class Elements:
         known = scope.find(key)
         if known is not None:
             return known
-        home = scope.home(index)
+        home = scope if value in self.inmost else scope.home(index)
         expr = self._compute(value, index, home)
         if self.uses[value] > 1 or home is not scope:
             expr = home.bind(expr)

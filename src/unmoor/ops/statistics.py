@@ -177,6 +177,8 @@ def _trapezoid(aten: Aten, y: Any, x: Any, dx: float, dim: int) -> Any:
 
 
 def _diff(aten: Aten, x: Any, n: int, dim: int, prepend: Any, append: Any) -> Any:
+    if n == 0:
+        return x
     parts = tuple(p for p in (prepend, x, append) if p is not None)
     made = aten.cat(parts, dim) if len(parts) > 1 else x
     for _ in range(n):

@@ -339,12 +339,13 @@ def split(b: Builder, x: Any, sizes: Sequence[Any], axis: int) -> tuple[Any, ...
 
 
 def split_equally(b: Builder, x: Any, size: Any, axis: int) -> tuple[Any, ...]:
-    """Pieces of one size along an axis, the last perhaps smaller. The axis' size becomes part of the signature."""
+    """Pieces of one size along an axis, the last perhaps smaller. Their number becomes part of the signature."""
     type_ = b.type_of(x)
-    total, each = b.facts.int_of(type_.shape[axis_of(axis, type_.rank)]), b.facts.int_of(size)
-    if each <= 0:
+    total, each = type_.shape[axis_of(axis, type_.rank)], dim(size)
+    if not b.facts.at_most(1, each):
         raise SignatureError("split needs a positive size")
-    return split(b, x, [min(each, total - s) for s in range(0, total, each)] or [0], axis)
+    pieces = max(b.facts.int_of((total + each - 1) // each), 1)
+    return split(b, x, [*[each] * (pieces - 1), total - each * (pieces - 1)], axis)
 
 
 def chunk(b: Builder, x: Any, chunks: int, axis: int) -> tuple[Any, ...]:
