@@ -189,7 +189,8 @@ def _resize(step: Callable[..., Any], rank: int) -> Callable[..., Any]:
             count = _size(b, shape[a + 2], None if size is None else size[a], factor)
             if not b.facts.at_most(1, shape[a + 2]):
                 raise SignatureError(f"resizing a tensor without elements along dim {a + 2}")
-            if count != shape[a + 2] or not (factor in (None, 1) or any(align)):
+            moves = factor not in (None, 1) and step not in (_nearest, _linear) and not any(align)
+            if count != shape[a + 2] or moves:  # eager's nearest and linear leave an axis that keeps its size
                 x = step(b, x, a + 2, count, factor, *align)
         return x
 
@@ -209,7 +210,7 @@ def _np_nearest(half: float) -> Callable[..., np.ndarray]:
     def matrix(n: int, count: int, factor: float | None, corners: bool) -> np.ndarray:
         scale = np.float32(1 / factor) if factor else np.float32(n) / np.float32(count)
         place = np.floor((np.arange(count, dtype=np.float32) + np.float32(half)) * scale)
-        return np.eye(n, dtype=np.float32)[np.minimum(place.astype(np.int64), n - 1)]
+        return np.asarray(np.eye(n, dtype=np.float32)[np.minimum(place.astype(np.int64), n - 1)])
 
     return matrix
 
@@ -225,7 +226,7 @@ def _np_linear(n: int, count: int, factor: float | None, corners: bool) -> np.nd
 def _np_kernel(d: np.ndarray, a: float) -> np.ndarray:
     inner = ((a + 2) * d - (a + 3)) * d * d + 1
     outer = (((d - 5) * d + 8) * d - 4) * a
-    return np.where(d < 1, inner, np.where(d < 2, outer, 0))
+    return np.asarray(np.where(d < 1, inner, np.where(d < 2, outer, 0)))
 
 
 def _np_cubic(n: int, count: int, factor: float | None, corners: bool) -> np.ndarray:

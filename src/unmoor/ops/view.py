@@ -189,18 +189,19 @@ def expand(b: Builder, x: Any, size: Sequence[Any]) -> Any:
     new = len(size) - type_.rank
     if new < 0:
         raise SignatureError(f"expand to {len(size)} axes of a tensor of rank {type_.rank}")
-    shape = (*(const(1) for _ in range(new)), *type_.shape)
+    shape = [*(const(1) for _ in range(new)), *type_.shape]
     wanted = []
-    for own, given in zip(shape, size, strict=True):
-        d = dim(given)
+    for axis, given in enumerate(size):
+        d, own = dim(given), shape[axis]
         if d == -1 or own == d or (own != 1 and b.facts.equal(own, d)):
             wanted.append(own)
         elif own == 1 or b.facts.equal(own, 1):
             wanted.append(d)
+            shape[axis] = const(1)
         else:
             raise SignatureError(f"size {own} does not expand to {d}")
-    if new:
-        x = b.emit("prim::reshape", x, shape)
+    if tuple(shape) != type_.shape:
+        x = b.emit("prim::reshape", x, tuple(shape))
     return b.emit("prim::expand", x, tuple(wanted))
 
 
@@ -246,7 +247,7 @@ def bound(b: Builder, index: Any, size: Dim, default: Any) -> Dim:
         behind = d.value < 0 if d.is_const else not b.facts.at_most(0, d)
         return dmin(dmax(d + size, 0) if behind else d, size)
     if (d.is_const and d.value < 0) or (not d.is_const and not b.facts.at_most(0, d)):
-        return dmax(d + size, 0)
+        return d + size if b.facts.at_most(-d, size) else const(0)
     if d == 0:
         return d
     return d if d == size or b.facts.at_most(d, size) else size

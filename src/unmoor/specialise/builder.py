@@ -8,7 +8,7 @@ import numpy as np
 
 from unmoor.dtypes import DType, i64, numbers_of
 from unmoor.errors import SignatureError
-from unmoor.ir.dim import Dim
+from unmoor.ir.dim import Dim, const
 from unmoor.ir.graph import NOWHERE, Arg, Names, Node, Relation, Source, Value, tensor_type
 from unmoor.ir.op import Kind, Op
 from unmoor.ir.types import TensorType
@@ -58,6 +58,8 @@ class TypedBuilder:
             full = full if target is None else tuple(self._widened(a) for a in full)
         assert entry.infer is not None
         types = entry.infer(self.facts, *(self._typed(a) for a in full))
+        if entry.kind is Kind.MAP:
+            full = tuple(self._repeated(a, types.shape) if isinstance(a, Value) else a for a in full)
         made = self._append(op, full, types if isinstance(types, tuple) else (types,))
         return made if target is None else tuple(self._narrowed(m, target) for m in made)
 
@@ -120,6 +122,15 @@ class TypedBuilder:
     def span(self, value: Arg) -> Span | None:
         """Bounds of an integer tensor's elements, the upper one excluded; None where its making does not tell."""
         return span_of(value, self.producer, self.constants)
+
+    def _repeated(self, value: Value, shape: tuple[Dim, ...]) -> Value:
+        """An operand whose sizes that are repeated are plainly 1: one that is only known to equal 1 becomes it."""
+        own = tensor_type(value).shape
+        out = shape[len(shape) - len(own) :]
+        plain = tuple(
+            d if d == 1 or d == e or self.facts.equal(d, e) else const(1) for d, e in zip(own, out, strict=True)
+        )
+        return value if plain == own else self.emit("prim::reshape", value, plain)
 
     def _typed(self, arg: Any) -> Any:
         if isinstance(arg, Value):
