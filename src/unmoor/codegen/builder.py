@@ -368,6 +368,11 @@ class Builder:
         self._locals.append(f"  {name} = alloca [{count} x {elem}], align 64")
         return Val(name, PTR)
 
+    def prefetch(self, pointer: Val) -> None:
+        """Asks for the cache line at an address, which need not be one of ours, for reading."""
+        hints = [const("i32", 0), const("i32", 2), const("i32", 1)]
+        self.call("llvm.prefetch.p0", "void", [pointer, *hints], intrinsic=True)
+
     def offset(self, pointer: Val, elem: str, index: Val | int) -> Val:
         """The address `index` elements of `elem` behind `pointer`."""
         i = index.typed if isinstance(index, Val) else f"i64 {index}"

@@ -38,6 +38,20 @@ def counted(
     return i, phis
 
 
+def evenly(b: Builder, begin: Val, end: Val, most: int, body: Callable[[Val, Val], None]) -> None:
+    """Cuts begin .. end-1 into as few parts of at most `most` as there can be, all nearly equal: body(first, count)."""
+    count = b.sub(end, begin)
+    parts = b.udiv(b.add(count, most - 1), const("i64", most))
+
+    def part(t: Val, carried: list[Val]) -> list[Val]:
+        (first,) = carried
+        following = b.udiv(b.mul(b.add(t, 1), count), parts)
+        body(b.add(begin, first), b.sub(following, first))
+        return [following]
+
+    counted(b, const("i64", 0), parts, 1, [const("i64", 0)], part)
+
+
 def when(b: Builder, condition: Val, carried: Sequence[Val], body: Callable[[], Sequence[Val]]) -> list[Val]:
     """Does `body` where the condition holds; the values it gives then stand for `carried`."""
     inside, done = b.new_label("then"), b.new_label("endif")

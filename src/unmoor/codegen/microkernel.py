@@ -1,15 +1,16 @@
-"""The micro-kernel: a tile of rows x columns of a contraction, added up in registers. All kernels of a module share it.
+"""The micro-kernel: tiles of rows x columns of a contraction, added up in registers. All kernels of a module share it.
 
 Its function multiplies `rows` rows of the left operand, `row_step` elements apart, with the columns of one panel, over
 `outer` turns of `depth` steps, and leaves the sums in a small buffer on the caller's stack: SUMS_STEP elements from row
 to row. With `keep` it adds to what the buffer holds; without, and no terms, it fills it with zeros. What follows the
-sums is the caller's. Each element is the sum of its terms in order, whatever rows stand beside it.
+sums is the caller's. The tiles ask the caches for what lies `ahead` elements behind the right operand, its next block.
+Each element is the sum of its terms in order, whatever rows stand beside it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from unmoor.codegen.builder import (
     COMPUTE,
@@ -22,7 +23,7 @@ from unmoor.codegen.builder import (
     const_lanes,
     vec,
 )
-from unmoor.codegen.counted import counted
+from unmoor.codegen.counted import counted, evenly
 from unmoor.dtypes import DType
 from unmoor.ir.kernel import PANEL_WIDTH
 
@@ -41,10 +42,33 @@ PARAMS = (
     ("i64", "right_step"),
     ("i64", "outer"),
     ("i64", "depth"),
+    ("i64", "ahead"),
     ("ptr noalias", "sums"),
     ("i1", "keep"),
 )
 ATTRIBUTES = f'{KERNEL_ATTRIBUTES} noinline "no-jump-tables"="true"'
+
+
+@dataclass(frozen=True)
+class _Call:
+    """The arguments of a micro-kernel, as PARAMS names them."""
+
+    rows: Val
+    width: Val
+    left: Val
+    row_step: Val
+    left_step: Val
+    right: Val
+    depth_step: Val
+    right_step: Val
+    outer: Val
+    depth: Val
+    ahead: Val
+    sums: Val
+    keep: Val
+
+    def args(self) -> list[Val]:
+        return [getattr(self, name) for _, name in PARAMS]
 
 
 @dataclass(frozen=True)
@@ -77,43 +101,66 @@ class MicroKernel:
         name = f"micro_{self.dtype.name}_{self.right.name}{'_masked' if self.masked else ''}"
         return self.module.unit(name, lambda: self._dispatch(name))
 
+    @property
+    def vectors_alone(self) -> int:
+        """Registers of a row that is alone: a panel's row, so that its memory is read as it lies."""
+        return min(PANEL_WIDTH // self.lanes, 6)
+
     def _dispatch(self, name: str) -> None:
-        """Cuts the columns into as many registers as a tile has, and picks the function for the rows."""
+        """Cuts the columns into as many registers as a tile has, and under each of these the rows into tiles."""
         b = Builder(self.module, name, PARAMS, internal=True, attributes=ATTRIBUTES)
-        rows, width, left, row_step, left_step, right, *rest = b.params
-        sums, keep = rest[-2:]
-        tiles = [
-            (r, v, self.module.unit(f"{name}_{r}x{v}", lambda r=r, v=v: self._tile(f"{name}_{r}x{v}", r, v)))  # type: ignore[misc]
-            for v in range(1, self.most_vectors + 1)
-            for r in range(ALONE, self.most_rows + 1)
-        ]
-
-        def columns(first: Val, carried: list[Val]) -> list[Val]:
-            place = b.offset(right, MEMORY[self.right], first)
-            into = b.offset(sums, COMPUTE[self.dtype], first)
-            left_over = b.sub(width, first)
-            vectors = b.sdiv(b.add(left_over, self.lanes - 1), self.lanes)
-            vectors = b.intrinsic("smin", [vectors, const("i64", self.most_vectors)])
-            which = b.add(b.mul(vectors, self.most_rows + 1), rows)
-            labels = [b.new_label("tile") for _ in tiles]
-            done = b.new_label("done")
-            cases = " ".join(
-                f"i64 {v * (self.most_rows + 1) + r}, label %{label}"
-                for (r, v, _), label in zip(tiles, labels, strict=True)
-            )
-            b.line(f"switch {which.typed}, label %{done} [ {cases} ]")
-            for (_, _, function), label in zip(tiles, labels, strict=True):
-                b.start(label)
-                args = [rows, left_over, left, row_step, left_step, place, *rest[:-2], into, keep]
-                b.call(function, "void", args)
-                b.br(done)
-            b.start(done)
-            return carried
-
-        reach = b.add(width, self.lanes * self.most_vectors - 1)  # a narrower tile at the end counts as one more turn
-        counted(b, const("i64", 0), reach, self.lanes * self.most_vectors, [], columns)
+        call = _Call(*b.params)
+        single, several = b.new_label("alone"), b.new_label("several")
+        b.cond_br(b.icmp("eq", call.rows, ALONE), single, several)
+        b.start(single)
+        self._columns(b, name, call, self.vectors_alone, [ALONE])
+        b.ret()
+        b.start(several)
+        self._columns(b, name, call, self.most_vectors, range(1, self.most_rows + 1))
         b.ret()
         b.finish()
+
+    def _columns(self, b: Builder, name: str, call: _Call, most: int, heights: Sequence[int]) -> None:
+        step = self.lanes * most
+
+        def columns(first: Val, _: list[Val]) -> list[Val]:
+            left_over = b.sub(call.width, first)
+            vectors = b.intrinsic("smin", [b.sdiv(b.add(left_over, self.lanes - 1), self.lanes), const("i64", most)])
+            here = replace(
+                call,
+                width=left_over,
+                right=b.offset(call.right, MEMORY[self.right], first),
+                sums=b.offset(call.sums, COMPUTE[self.dtype], first),
+            )
+            if ALONE in heights:
+                self._pick(b, name, here, vectors, most, heights)
+            else:
+                evenly(b, const("i64", 0), call.rows, self.most_rows, lambda row, n: tile(here, vectors, row, n))
+            return []
+
+        def tile(here: _Call, vectors: Val, row: Val, count: Val) -> None:
+            left = b.offset(here.left, MEMORY[self.dtype], b.mul(row, here.row_step))
+            sums = b.offset(here.sums, COMPUTE[self.dtype], b.mul(row, SUMS_STEP))
+            turn = b.and_(b.udiv(row, const("i64", self.most_rows)), UNROLL - 1)  # each asks for another row
+            ahead = b.add(here.ahead, b.mul(turn, here.depth_step))
+            self._pick(b, name, replace(here, rows=count, left=left, ahead=ahead, sums=sums), vectors, most, heights)
+
+        reach = b.add(call.width, step - 1)  # a narrower tile at the end counts as one more turn
+        counted(b, const("i64", 0), reach, step, [], columns)
+
+    def _pick(self, b: Builder, name: str, call: _Call, vectors: Val, most: int, heights: Sequence[int]) -> None:
+        """Calls the function for so many rows and registers."""
+        stride = self.most_rows + 1
+        tiles = [(v, r, b.new_label("tile")) for v in range(1, most + 1) for r in heights]
+        done = b.new_label("done")
+        cases = " ".join(f"i64 {v * stride + r}, label %{label}" for v, r, label in tiles)
+        b.line(f"switch {b.add(b.mul(vectors, stride), call.rows).typed}, label %{done} [ {cases} ]")
+        for v, r, label in tiles:
+            b.start(label)
+            own = f"{name}_{r}x{v}"
+            b.call(self.module.unit(own, lambda r=r, v=v, own=own: self._tile(own, r, v)), "void", call.args())  # type: ignore[misc]
+            b.br(done)
+        b.start(done)
 
     def _tile(self, name: str, rows: int, vectors: int) -> None:
         b = Builder(self.module, name, PARAMS, internal=True, attributes=ATTRIBUTES)
@@ -128,7 +175,7 @@ class _Tile:
         self.alone, self.rows = rows == ALONE, max(rows, 1)
         self.vector = vec(COMPUTE[kind.dtype], kind.lanes)
         _, width, self.left, self.row_step, self.left_step, self.right, *rest = b.params
-        self.depth_step, self.right_step, self.outer, self.depth, self.sums, self.keep = rest
+        self.depth_step, self.right_step, self.outer, self.depth, self.ahead, self.sums, self.keep = rest
         self.masks = [self._mask(width, v) if kind.masked else None for v in range(vectors)]
 
     def _mask(self, width: Val, v: int) -> Val:
@@ -169,16 +216,18 @@ class _Tile:
         b.finish()
 
     def _along(self, left: Val, right: Val, acc: list[Val], steps: Sequence[Val]) -> list[Val]:
-        """`depth` steps, UNROLL at a time; a row alone in UNROLL sets of sums, which hide the latency of an FMA."""
+        """`depth` steps, UNROLL at a time; a row alone in several sets of sums, which hide the latency of an FMA."""
         b, elem = self.b, MEMORY[self.kind.right]
         starts = [left]
         for r in range(1, self.rows):
             starts.append(b.offset(left, MEMORY[self.kind.dtype], b.mul(self.row_step, r)))
         count = len(acc)
-        sets = UNROLL if self.alone else 1
+        sets = 1 if not self.alone else UNROLL if count <= 3 else 2
 
         def several(k: Val, carried: list[Val]) -> list[Val]:
             place, *sums = carried
+            if not self.alone:
+                b.prefetch(b.offset(place, elem, self.ahead))
             for u in range(UNROLL):
                 own = slice((u % sets) * count, (u % sets + 1) * count)
                 here = b.offset(place, elem, steps[u - 1]) if u else place

@@ -1,9 +1,9 @@
 """Contractions: cut into panels of columns and tiles of rows, each added up by the micro-kernel and then finished here.
 
-A panel of columns stays in the cache while all rows pass over it. The sums of a tile come in a buffer on the stack,
-small enough for the fastest cache; one loop over it runs what follows the contraction. Where only places inside bounds
-count (the padding of a convolution), a tile of rows that are all inside is one call; at the borders each tap is a call
-of its own, of the rows that it reaches.
+A panel of columns stays in the cache while all rows pass over it, and a block of its depth in the fastest one while a
+block of rows does. The sums of a block come in a buffer on the stack; one loop over it runs what follows the
+contraction. Where only places inside bounds count (the padding of a convolution), a tile of rows that are all inside is
+one call; at the borders each tap is a call of its own, of the rows that it reaches.
 """
 
 from __future__ import annotations
@@ -11,13 +11,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from unmoor.codegen.builder import COMPUTE, MEMORY, Val, const, const_lanes
-from unmoor.codegen.counted import counted, when
+from unmoor.codegen.counted import counted, evenly, when
 from unmoor.codegen.frame import Frame, Lanes
 from unmoor.codegen.microkernel import ALONE, SUMS_STEP, MicroKernel, stack_of_sums
 from unmoor.ir.dim import Dim
 from unmoor.ir.kernel import PANEL_ALIGN, PANEL_WIDTH, Contract, Let, Loop, Store
 
 ZERO, ONE = const("i64", 0), const("i64", 1)
+BLOCK_ROWS = 48  # rows that pass over a block of the right operand while it stays in the fastest cache
+BLOCK_DEPTH = 256  # its depth
+CACHED_ROWS = 144  # rows whose part of the left operand stays in the second fastest while all panels pass over it
 YES, NO = const("i1", 1), const("i1", 0)
 
 
@@ -80,14 +83,21 @@ class _Contraction:
         self.left, self.right = self.contract.left, self.contract.right
         self.panels = f.layout[self.right.buffer].panels
         self.micro = MicroKernel(f.b.module, self.left.dtype, self.right.dtype, masked=self.panels is None)
-        self.sums = stack_of_sums(f.b, self.left.dtype, self.micro.most_rows)
         self.row_step = f.size(_step(self.left.index, rows.var))
         self.last = self.contract.axes[-1][0]
         assert self.contract.axes[-1][1] == 1 or _step(self.left.index, self.last) == 1
         self.edge = next((p for p in self.contract.inside if rows.var in p[0].symbols), None)
+        self.most_rows = self.micro.most_rows if self.edge else BLOCK_ROWS
+        self.sums = stack_of_sums(f.b, self.left.dtype, self.most_rows)
         self.edge_axis = next((v for v, _ in self.contract.axes if self.edge and v in self.edge[0].symbols), None)
 
     def emit(self, begin: Val, end: Val) -> None:
+        if self._alone() or self.around is not None:
+            self._panels(begin, end)
+        else:
+            evenly(self.b, begin, end, CACHED_ROWS, lambda first, count: self._panels(first, self.b.add(first, count)))
+
+    def _panels(self, begin: Val, end: Val) -> None:
         n = self.f.size(self.columns.extent)
         reach = self.b.add(n, PANEL_WIDTH - 1)
         counted(self.b, ZERO, reach, PANEL_WIDTH, [], lambda first, _: self._columns(begin, end, self._panel(first, n)))
@@ -127,23 +137,13 @@ class _Contraction:
 
     # -- rows ---------------------------------------------------------------------------------
     def _rows(self, begin: Val, end: Val, panel: _Panel) -> None:
-        """Tiles of nearly equal heights: no row is left to a tile that has too little to do."""
-        if self.around is None and self.rows.extent == 1:
-            self._tile(begin, ONE, panel)
+        """Blocks of rows, nearly equal: no row is left to a tile that has too little to do."""
+        if self._alone():
+            self._block(begin, ONE, panel)
             return
-        b, most = self.b, self.micro.most_rows
-        count = b.sub(end, begin)
-        tiles = b.udiv(b.add(count, most - 1), const("i64", most))
-        height = b.udiv(b.add(count, b.sub(tiles, 1)), b.intrinsic("smax", [tiles, ONE]))
+        evenly(self.b, begin, end, self.most_rows, lambda row, height: self._block(row, height, panel))
 
-        def once(t: Val, _: list[Val]) -> list[Val]:
-            row = b.add(begin, b.mul(t, height))
-            self._tile(row, b.intrinsic("smin", [height, b.sub(end, row)]), panel)
-            return []
-
-        counted(b, ZERO, tiles, 1, [], once)
-
-    def _tile(self, row: Val, height: Val, panel: _Panel) -> None:
+    def _block(self, row: Val, height: Val, panel: _Panel) -> None:
         with self.f.at(**{self.rows.var: row}):
             self._sum(row, height, panel)
         counted(self.b, ZERO, height, 1, [], lambda r, _: self._finish(self.b.add(row, r), r, panel))
@@ -235,6 +235,9 @@ class _Contraction:
         """The terms of a tile over all axes: two of them inside the micro-kernel, loops here over the others."""
         b = self.b
         *outer, inner = axes.values()
+        if not outer and self.edge is None and not self._alone():
+            self._blocks(inner, row, height, panel)
+            return
         second = outer.pop() if outer else _Axis(ZERO, ONE, ZERO, ZERO)
         if outer and keep is NO:
             self._call(row, height, panel, panel.place, ZERO, ZERO, ZERO, ZERO, ZERO, sums, NO)
@@ -259,6 +262,31 @@ class _Contraction:
 
         along(outer, ZERO, ZERO)
 
+    def _blocks(self, axis: _Axis, row: Val, height: Val, panel: _Panel) -> None:
+        """The terms of one axis, a block of it after the other."""
+        b, elem = self.b, MEMORY[self.right.dtype]
+        known = int(axis.count.text) if axis.count.text.isdigit() else None
+
+        def block(first: Val, _: list[Val]) -> list[Val]:
+            at = b.add(axis.start, first)
+            depth = b.intrinsic("smin", [b.sub(axis.count, first), const("i64", BLOCK_DEPTH)])
+            place = b.offset(panel.place, elem, b.mul(b.mul(at, axis.rows), panel.step))
+            keep = b.icmp("sgt", first, 0)
+            left = b.mul(at, axis.left)
+            self._call(row, height, panel, place, left, ZERO, ZERO, ONE, depth, self.sums, keep)
+            return []
+
+        if known is not None and 0 < known <= BLOCK_DEPTH:
+            place = b.offset(panel.place, elem, b.mul(b.mul(axis.start, axis.rows), panel.step))
+            left = b.mul(axis.start, axis.left)
+            self._call(row, height, panel, place, left, ZERO, ZERO, ONE, axis.count, self.sums, NO)
+            return
+        reach = b.add(b.intrinsic("smax", [axis.count, ONE]), BLOCK_DEPTH - 1)  # no terms at all: zeros
+        counted(b, ZERO, reach, BLOCK_DEPTH, [], block)
+
+    def _alone(self) -> bool:
+        return self.around is None and self.rows.extent == 1
+
     def _call(
         self,
         row: Val,
@@ -273,12 +301,12 @@ class _Contraction:
         sums: Val,
         keep: Val,
     ) -> None:
-        alone = self.around is None and self.rows.extent == 1
         with self.f.at(**{var: ZERO for var, _ in self.contract.axes}):
             start = self.f.address(self.left.buffer, self.left.index)
         start = self.b.offset(start, MEMORY[self.left.dtype], left)
-        rows = const("i64", ALONE) if alone else height
-        args = [rows, panel.width, start, self.row_step, left_step, right, panel.step, right_step, outer, depth]
+        rows = const("i64", ALONE) if self._alone() else height
+        ahead = self.b.mul(depth, panel.step)
+        args = [rows, panel.width, start, self.row_step, left_step, right, panel.step, right_step, outer, depth, ahead]
         self.b.call(self.micro.function(), "void", [*args, sums, keep])
 
     # -- epilogue -----------------------------------------------------------------------------
