@@ -6,6 +6,7 @@ passes need is either computed again in each, or written to a buffer by the firs
 
 from __future__ import annotations
 
+from unmoor.dtypes import bool_
 from unmoor.ir.graph import Block, Node, Value, tensor_type
 from unmoor.ir.op import Kind
 from unmoor.ir.scalar import FUNCTIONS, Apply, Expr, Number
@@ -92,7 +93,8 @@ def is_costly(node: Node) -> bool:
 
 
 def _literal(arg: object, node: Node) -> Number:
-    dtype = tensor_type(node.inputs[0] if node.inputs else node.output).dtype
+    result = tensor_type(node.output).dtype
+    dtype = tensor_type(node.inputs[0]).dtype if result is bool_ and node.inputs else result
     return Number(dtype, arg if isinstance(arg, bool | int | float) else 1)
 
 
