@@ -326,7 +326,9 @@ class Recorder:
         size = self.size(tensor, along, tensor.size(along))
         each: Any = 1
         if name != "aten::unbind":
-            each = ours[1] if name == "aten::split" else (size + (ours[1] - 1)) // ours[1]
+            given = number_of(ours[1])  # of the symbol that torch hands on
+            count: Any = wrap(given) if isinstance(given, Number) else ours[1]
+            each = count if name == "aten::split" else (size + (count - 1)) // count
         pieces = (size + (each - 1)) // each if size.node.hint else size
         self.guards.equal(pieces.node)
 
