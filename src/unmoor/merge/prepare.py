@@ -31,11 +31,10 @@ class Prepared:
         self.first = recordings[0]
         self.definitions = Definitions()
         self.constants: list[Constant] = []
-        self.changed = tuple(sorted({k for r in recordings for k in r.changed}))
-        self.runs: list[Run] = []
-        for number, recording in enumerate(recordings):
+        for recording in recordings:
             self._check(recording)
-            self.runs.append(self._run(number, recording))
+        self.changed = tuple(sorted({k for r in recordings for k in r.changed}))
+        self.runs = [self._run(number, recording) for number, recording in enumerate(recordings)]
         self.fixed = {c.value for c in self.constants}
 
     def _check(self, recording: Recording) -> None:
