@@ -61,13 +61,16 @@ void Plan::Carve(Carver* carver) {
     int64_t* shape = carver->Take<int64_t>(program_.outputs[k].dim_count);
     if (!carver->counts()) output_shapes_[k] = shape;
   }
-  size_t from_inputs = 0, from_outputs = 0;
+  size_t from_inputs = 0, from_outputs = 0, from_rows = 0;
   for (size_t k = 0; k < program_.code.size(); ++k) {
     const format::InstructionRow& i = program_.code[k];
     void** buffers = carver->Take<void*>(i.tensor_count);
-    int64_t* ints = carver->Take<int64_t>(i.int_count);
+    const bool loops = static_cast<Opcode>(i.opcode) == Opcode::kLoop;  // its ints are the bytes of its rows
+    int64_t* ints = carver->Take<int64_t>(loops ? i.tensor_count : i.int_count);
     for (const format::RegisterRow& r : program_.operands(i)) {
-      const Place place = static_cast<Place>(program_.tensors[r.number].place);
+      Place place = static_cast<Place>(program_.tensors[r.number].place);
+      if (loops) place = static_cast<Place>(program_.tensors[program_.tensors[r.number].index].place);
+      if (place == Place::kRow) ++from_rows;
       if (place == Place::kInput) ++from_inputs;
       if (place == Place::kOutput) ++from_outputs;
     }
@@ -81,6 +84,45 @@ void Plan::Carve(Carver* carver) {
   }
   input_patches_ = carver->Take<Patch>(from_inputs);
   output_patches_ = carver->Take<Patch>(from_outputs);
+  row_patches_ = carver->Take<Patch>(from_rows);
+  movers_ = carver->Take<Mover>(program_.tensors.size());
+  if (!carver->counts()) PatchRows();
+}
+
+// Says for each loop which buffer pointers of the steps it moves.
+void Plan::PatchRows() {
+  const uint32_t count = static_cast<uint32_t>(program_.code.size());
+  for (uint32_t k = 0; k < count; ++k) {
+    const format::InstructionRow& i = program_.code[k];
+    if (steps_[k].opcode != Opcode::kLoop) continue;
+    const Span<const format::RegisterRow> rows = program_.operands(i);
+    for (uint32_t n = 0; n < rows.size(); ++n) movers_[rows[n].number] = {k, n};
+  }
+  const auto each_row = [&](auto&& visit) {
+    for (uint32_t k = 0; k < count; ++k) {
+      if (steps_[k].opcode == Opcode::kLoop) continue;
+      const Span<const format::RegisterRow> operands = program_.operands(program_.code[k]);
+      for (size_t n = 0; n < operands.size(); ++n) {
+        const uint32_t number = operands[n].number;
+        if (static_cast<Place>(program_.tensors[number].place) == Place::kRow) {
+          visit(movers_[number], &steps_[k].buffers[n]);
+        }
+      }
+    }
+  };
+  each_row([&](const Mover& mover, void**) { ++steps_[mover.loop].turn; });  // counts them, for now
+  Patch* next = row_patches_;
+  for (uint32_t k = 0; k < count; ++k) {
+    if (steps_[k].opcode != Opcode::kLoop) continue;
+    steps_[k].rows = {next, 0};
+    next += steps_[k].turn;
+    steps_[k].turn = 0;
+  }
+  each_row([&](const Mover& mover, void** slot) {
+    Step& loop = steps_[mover.loop];
+    loop.rows[loop.rows.size()] = {slot, mover.row};
+    loop.rows = {loop.rows.begin(), loop.rows.size() + 1};
+  });
 }
 
 bool Plan::IsSizedFor(const um_tensor* inputs, size_t count) const {
@@ -109,7 +151,9 @@ void Plan::Resolve(const um_model& model, uint8_t* arena) {
     if (step.opcode == Opcode::kCall) step.function = model.code.kernel(i.kernel);
     const Span<const format::RegisterRow> operands = program_.operands(i);
     for (size_t n = 0; n < operands.size(); ++n) {
-      const format::TensorRow& tensor = program_.tensors[operands[n].number];
+      const format::TensorRow& named = program_.tensors[operands[n].number];
+      const bool loops = step.opcode == Opcode::kLoop;  // it holds where its rows' tensors begin
+      const format::TensorRow& tensor = loops ? program_.tensors[named.index] : named;
       void** slot = &step.buffers[n];
       switch (static_cast<Place>(tensor.place)) {
         case Place::kInput:
@@ -124,6 +168,8 @@ void Plan::Resolve(const um_model& model, uint8_t* arena) {
           break;
         case Place::kArena:
           *slot = arena + ints_[tensor.index];
+          break;
+        case Place::kRow:  // the loop says where, turn by turn
           break;
       }
     }

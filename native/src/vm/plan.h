@@ -18,6 +18,12 @@ struct Misfit {
   int64_t wanted = 0;  // kDim: the size that it should have
 };
 
+// A buffer pointer that the caller's input or output number `index` fills in at each call, or a loop's row.
+struct Patch {
+  void** slot;
+  uint32_t index;
+};
+
 // An instruction with its operands resolved.
 struct Step {
   format::Opcode opcode;
@@ -26,15 +32,11 @@ struct Step {
   KernelFunction function;
   void** buffers;
   int64_t* ints;
-  int64_t extent;
+  int64_t extent;  // of a call; the turns of a loop
   size_t bytes;     // copied by a copy
   uint32_t target;  // where a jump goes
-};
-
-// A buffer pointer that the caller's input or output number `index` fills in at each call.
-struct Patch {
-  void** slot;
-  uint32_t index;
+  int64_t turn;     // that a loop has reached
+  Span<Patch> rows;  // of a loop: the buffer pointers that its row number `index` fills in at each turn
 };
 
 // Do count, dtypes, ranks and fixed dims of the inputs fit, each for itself?
@@ -71,9 +73,13 @@ class Plan {
   void** outputs() const { return outputs_; }
   Span<const Patch> input_patches() const { return {input_patches_, input_patch_count_}; }
   Span<const Patch> output_patches() const { return {output_patches_, output_patch_count_}; }
-  Span<const Step> steps() const { return {steps_, program_.code.size()}; }
+  Span<Step> steps() const { return {steps_, program_.code.size()}; }
 
  private:
+  struct Mover {  // the loop that moves a row register
+    uint32_t loop;
+    uint32_t row;
+  };
   class Carver;
   void Carve(Carver* carver);
   Misfit Evaluate();
@@ -81,6 +87,8 @@ class Plan {
   Misfit CheckTensors();
   bool TensorFits(uint32_t number);
   bool StepFits(uint32_t number);
+  bool RowsFit(const format::InstructionRow& loop, Step* step);
+  void PatchRows();
   bool ElementBytes(const format::TensorRow& tensor, size_t* bytes) const;
 
   const Program program_;
@@ -100,6 +108,8 @@ class Plan {
   size_t input_patch_count_ = 0;
   Patch* output_patches_ = nullptr;
   size_t output_patch_count_ = 0;
+  Mover* movers_ = nullptr;  // one per tensor register
+  Patch* row_patches_ = nullptr;
 };
 
 }  // namespace um

@@ -171,6 +171,8 @@ bool Plan::TensorFits(uint32_t number) {
       return offset >= 0 && static_cast<size_t>(offset) % kBlockAlignment == 0 &&
              static_cast<uint64_t>(offset) <= arena && bytes <= arena - static_cast<uint64_t>(offset);
     }
+    case Place::kRow:  // its loop checks that the turns' rows are the whole
+      return bytes == elements;
   }
   return false;
 }
@@ -184,6 +186,7 @@ bool Plan::StepFits(uint32_t number) {
     for (size_t n = 0; n < ints.size(); ++n) step.ints[n] = ints_[ints[n].number];
     return step.extent >= 0;
   }
+  if (step.opcode == Opcode::kLoop) return RowsFit(i, &step);
   if (step.opcode == Opcode::kCopy) {
     const Span<const format::RegisterRow> operands = program_.operands(i);
     size_t target = 0, source = 0;
@@ -193,6 +196,23 @@ bool Plan::StepFits(uint32_t number) {
     }
     step.bytes = target;
     return target == source;
+  }
+  return true;
+}
+
+// Each tensor has exactly as many rows as there are turns.
+bool Plan::RowsFit(const format::InstructionRow& loop, Step* step) {
+  step->extent = ints_[loop.extent];
+  if (step->extent < 0) return false;
+  const Span<const format::RegisterRow> rows = program_.operands(loop);
+  for (size_t n = 0; n < rows.size(); ++n) {
+    const format::TensorRow& row = program_.tensors[rows[n].number];
+    size_t whole = 0, bytes = 0, all = 0;
+    if (!ElementBytes(program_.tensors[row.index], &whole) || !ElementBytes(row, &bytes) ||
+        !Multiply(bytes, static_cast<size_t>(step->extent), &all) || all != whole) {
+      return false;
+    }
+    step->ints[n] = static_cast<int64_t>(bytes);
   }
   return true;
 }

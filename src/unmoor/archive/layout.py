@@ -230,7 +230,7 @@ TENSOR = Row(
     "A tensor register.",
     (
         _u32("place", "where its memory is", "place"),
-        _u32("index", "input, output or weight number; arena: the int register of its byte offset"),
+        _u32("index", "input, output or weight number; arena: the int register of its byte offset; row: an earlier tensor register"),
         _u32("dtype", "element type", "dtype"),
         *_span("dim", "its dims: int registers", "registers"),
         _u32("bytes", "int register: the bytes that it spans"),
@@ -241,11 +241,11 @@ INSTRUCTION = Row(
     "An instruction. Fields that its opcode does not use are 0.",
     (
         _u32("opcode", "what to do", "opcode"),
-        _u32("kernel", "call: the kernel; jump, jump_unless: the instruction to go on with"),
-        _u32("extent", "int register: iterations of its outermost loop"),
+        _u32("kernel", "call: the kernel; jump, jump_unless, loop, while, next: the target"),
+        _u32("extent", "int register: a call's iterations of its outermost loop; a loop's turns"),
         *_span("tensor", "the tensor registers: a kernel's buffers in order", "registers"),
         *_span("int", "the int registers: a kernel's ints in order", "registers"),
-        _u32("expected", "guard: 0 or 1"),
+        _u32("expected", "guard: 0 or 1; loop: 1 where it takes the last row first"),
         _u32("message", "guard, raise: message of the program"),
         _u32("source", "where it comes from, in the program's source map"),
     ),

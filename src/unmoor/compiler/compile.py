@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from unmoor.compiler.pipeline import TYPED, Stage, first_passes, run_passes
 from unmoor.emit import Emitted, emit
-from unmoor.fusion import fuse
+from unmoor.fusion import fuse, hoist
 from unmoor.ir.graph import Graph, Value, tensor_type
 from unmoor.ir.recording import ExampleTensor, Recording
 from unmoor.ir.signature import Signature, TensorSpec
@@ -34,7 +34,7 @@ def compile_recording(recording: Recording, example: tuple[ExampleTensor, ...], 
     recorded = first_passes(recording.graph, options)
     special = specialise(recorded, example)
     typed, stages = run_passes(special.graph, TYPED, options)
-    grouped = through_blocks(fuse, typed)
+    grouped = hoist(through_blocks(fuse, typed))
     calls = {n: lower(n) for n in grouped.walk() if n.op.startswith("fusion::")}
     outputs = tuple(
         TensorSpec(name, tensor_type(v))

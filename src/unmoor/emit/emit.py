@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from unmoor.dtypes import DType
-from unmoor.emit.flatten import Mark, Move, Step, flatten
+from unmoor.emit.flatten import Mark, Move, Next, Step, Turns, flatten
 from unmoor.emit.memory import Lifetime, plan
 from unmoor.emit.registers import IntRegisters, symbol_places
 from unmoor.errors import Unsupported
@@ -58,6 +58,10 @@ class _Emission:
         for step in self.steps:
             if isinstance(step, Move):
                 sizes[self.root(step.target)] = tensor_type(step.target).numel
+            if isinstance(step, Turns):
+                for row, whole in step.rows:
+                    sizes[row] = tensor_type(row).numel
+                    sizes.setdefault(self.root(whole), tensor_type(whole).numel)
         for call in self.calls.values():
             for value, size in zip(call.operands, call.sizes, strict=True):
                 if value is not None:
@@ -90,10 +94,23 @@ class _Emission:
         first: dict[object, int] = {}
         last: dict[object, int] = {}
         size: dict[object, Dim] = {}
+        rows = {row for step in self.steps if isinstance(step, Turns) for row, _ in step.rows}
         for k, node in enumerate(self.steps):
+            if isinstance(node, Turns):
+                for number, (_, whole) in enumerate(node.rows):
+                    root = self.root(whole)
+                    if number >= len(node.rows) - node.stacked and root not in self.register_of:
+                        first.setdefault(root, k)
+                        size[root] = self.storage[root] * tensor_type(root).dtype.size
+                    if root in first:
+                        last[root] = k
+            if isinstance(node, Turns | Next):
+                if node.condition is not None and self.root(node.condition) in first:
+                    last[self.root(node.condition)] = k
+                continue
             if isinstance(node, Move):
                 target = self.root(node.target)
-                if target not in self.register_of:
+                if target not in self.register_of and target not in rows:
                     first.setdefault(target, k)
                     last[target] = k
                     size[target] = self.storage[target] * tensor_type(target).dtype.size
@@ -108,7 +125,7 @@ class _Emission:
             for number, value in enumerate(call.operands if call else ()):
                 assert call is not None
                 key: object = (node, number) if value is None else self.root(value)
-                if value is not None and (key in self.register_of or key in self.constants):
+                if value is not None and (key in self.register_of or key in self.constants or key in rows):
                     continue
                 first.setdefault(key, k)
                 last[key] = k
@@ -116,10 +133,19 @@ class _Emission:
             for value in node.inputs:
                 if self.root(value) in first:
                     last[self.root(value)] = k
+        self._outlive_turns(first, last)
         lives = [Lifetime(key, size[key], first[key], last[key]) for key in first]
         offsets, total = plan(lives)
         self.arena = self.ints.of(total)
         return {key: self.ints.of(offset) for key, offset in offsets.items()}
+
+    def _outlive_turns(self, first: dict[object, int], last: dict[object, int]) -> None:
+        """What a loop uses from before it lives until its last turn."""
+        for end, step in enumerate(self.steps):  # an inner loop ends before the one around it
+            if isinstance(step, Next):
+                for key, until in last.items():
+                    if first[key] <= step.start <= until < end:
+                        last[key] = end
 
     def _operand(self, key: object, dtype: DType, shape: tuple[Dim, ...], size: Dim, offsets: dict[object, int]) -> int:
         """The tensor register of a kernel's operand, made on first use."""
@@ -158,6 +184,25 @@ class _Emission:
             source=self._source(call.source),
         )
 
+    def _turns(self, step: Turns, offsets: dict[object, int]) -> Instruction:
+        """The start of a loop, whose rows get their registers."""
+        source, target = self._source(step.node.source), step.end + 1
+        if step.condition is not None:
+            return Instruction(Opcode.WHILE, tensors=(self._read(step.condition),), target=target, source=source)
+        rows = []
+        for row, whole in step.rows:
+            root, type_ = self.root(whole), tensor_type(row)
+            placed = tensor_type(root)
+            register = self._operand(root, placed.dtype, placed.shape, self.storage[root], offsets)
+            self.register_of[row] = self._register(Place.ROW, register, type_.dtype, type_.shape, type_.numel)
+            rows.append(self.register_of[row])
+        assert step.turns is not None
+        extent = self.ints.of(step.turns)
+        backward = int(step.backward)
+        return Instruction(
+            Opcode.LOOP, extent=extent, tensors=tuple(rows), expected=backward, target=target, source=source
+        )
+
     def _read(self, value: Value) -> int:
         """The register of a value that is in memory, or a constant."""
         register = self.register_of.get(self.root(value))
@@ -173,7 +218,7 @@ class _Emission:
         target = self._operand(owner, type_.dtype, type_.shape, self.storage[owner], offsets)
         read = self.tensors[self._read(move.source)]
         source = self._register(read.place, read.index, type_.dtype, type_.shape, type_.numel)
-        if read.place is Place.ARENA:  # each register of the arena is a memory of its own
+        if read.place in (Place.ARENA, Place.ROW):  # each register of them is a memory of its own
             source = self._read(move.source)
         return Instruction(Opcode.COPY, tensors=(target, source), source=self._source(move.node.source))
 
@@ -210,11 +255,18 @@ class _Emission:
     def _instruction(self, step: Step, offsets: dict[object, int]) -> Instruction:
         if isinstance(step, Move):
             return self._move(step, offsets)
+        if isinstance(step, Turns):
+            return self._turns(step, offsets)
+        if isinstance(step, Next):
+            tested = () if step.condition is None else (self._read(step.condition),)
+            return Instruction(Opcode.NEXT, tensors=tested, target=step.start)
         if isinstance(step, Mark):
             if step.condition is None:
                 return Instruction(Opcode.JUMP, target=step.target)
-            tested, source = self._read(step.condition), self._source(step.node.source)
-            return Instruction(Opcode.JUMP_UNLESS, tensors=(tested,), target=step.target, source=source)
+            source = self._source(step.node.source)
+            return Instruction(
+                Opcode.JUMP_UNLESS, tensors=(self._read(step.condition),), target=step.target, source=source
+            )
         if step.op == "prim::raise":
             return self._raise(step)
         call = self.calls.get(step)
@@ -235,10 +287,17 @@ class _Emission:
             for r in self.signature.relations
         )
         flops, traffic = const(0), const(0)
-        for call in self.calls.values():
-            flops = flops + call.flops
-            for size, buffer in zip(call.sizes, call.kernel.buffers, strict=True):
-                traffic = traffic + size * buffer.dtype.size
+        turns = [const(1)]  # of the loops around a step together; those while a condition holds count as one
+        for step in self.steps:
+            if isinstance(step, Turns):
+                turns.append(turns[-1] * (const(1) if step.turns is None else step.turns))
+            elif isinstance(step, Next):
+                turns.pop()
+            elif isinstance(step, Node) and step in self.calls:
+                call = self.calls[step]
+                flops = flops + call.flops * turns[-1]
+                for size, buffer in zip(call.sizes, call.kernel.buffers, strict=True):
+                    traffic = traffic + size * buffer.dtype.size * turns[-1]
         flops_register, traffic_register = self.ints.of(flops), self.ints.of(traffic)
         program = Program(
             signature=self.signature,

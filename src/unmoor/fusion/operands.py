@@ -210,7 +210,7 @@ def prepare(graph: Graph) -> tuple[Graph, frozenset[Value]]:
         else:
             if node.op == RESHAPE:
                 work.anchor_dividing_reshape(node)
-            if node.op in ("prim::guard", "prim::If"):
+            if node.op in ("prim::guard", "prim::If", "prim::Loop"):
                 for value in (*node.inputs, *captured(node)):
                     work.anchor(value)
             work.nodes.append(node)
@@ -227,5 +227,5 @@ def _needed(nodes: Sequence[Node], used: set[Value]) -> tuple[Node, ...]:
     for node in reversed(nodes):
         if not used.isdisjoint(node.outputs) or not (is_inline(node) or _widens(node)):
             kept.append(node)
-            used.update(node.inputs)
+            used.update((*node.inputs, *captured(node)))
     return tuple(reversed(kept))

@@ -55,6 +55,7 @@ class Place(IntEnum):
     OUTPUT = 1  # the caller's output number `index`
     WEIGHT = 2  # weight number `index` of the file
     ARENA = 3  # byte offset in the session's arena: the value of int register `index`
+    ROW = 4  # in a loop, the row of tensor register `index`, no row itself, that the turn has reached
 
 
 class Opcode(IntEnum):
@@ -67,9 +68,13 @@ class Opcode(IntEnum):
     RETURN = 4
     JUMP = 5  # target: goes on there; the end of a first block, with the second block up to the target
     JUMP_UNLESS = 6  # t: a 0-dim bool; target: goes on there unless it is true; the block up to there runs where it is
+    LOOP = 7  # turns r, rows [t...]; expected 1: last row first; target: behind its next; runs the block up to it in turns
+    WHILE = 8  # t: a 0-dim bool; target: behind its next; runs the block up to it unless it is false
+    NEXT = 9  # target: its loop or while, whose block it ends; of a while, t: a 0-dim bool: whether there is another turn
 
 
-JUMPS = (Opcode.JUMP, Opcode.JUMP_UNLESS)
+JUMPS = (Opcode.JUMP, Opcode.JUMP_UNLESS, Opcode.LOOP, Opcode.WHILE, Opcode.NEXT)
+MAX_TURNS = 1 << 32  # of all the loops of a call together
 
 
 @dataclass(frozen=True)
@@ -112,7 +117,7 @@ class Instruction:
     expected: int = 0
     message: int = 0
     source: int = 0  # index into the program's sources, for errors and profiles
-    target: int = 0  # the instruction that a jump goes on with, always a later one
+    target: int = 0  # the instruction that a jump goes on with, a later one but for NEXT
 
 
 @dataclass(frozen=True)

@@ -87,12 +87,41 @@ def _run(nodes: tuple[Node, ...], env: dict[Value, Any], sizes: Mapping[str, int
             block = node.blocks[0 if bool(np.asarray(args[0]).item()) else 1]
             _run(block.nodes, env, sizes)
             results = tuple(_resolve(r, env, sizes) for r in block.results)
+        elif node.op == "prim::Loop":
+            results = _loop(node, args, env, sizes)
         elif node.op in TABLE:
             made = evaluate(node.op, args)
             results = made if isinstance(made, tuple) else (made,)
         else:
             results = _structural(node, args)
         env.update(zip(node.outputs, results, strict=True))
+
+
+def _loop(node: Node, args: tuple[Any, ...], env: dict[Value, Any], sizes: Mapping[str, int]) -> tuple[Any, ...]:
+    turns, condition, backward, carried, scanned = args
+    (block,) = node.blocks
+    stacks: list[list[Any]] = [[] for _ in node.outputs[len(carried) :]]
+    places = iter(()) if turns is None else iter(range(turns)[::-1] if backward else range(turns))
+    while bool(np.asarray(condition).item()) if turns is None else (place := next(places, None)) is not None:
+        rows = [s[place] for s in scanned]
+        env.update(zip(block.params, (*carried, *rows), strict=True))
+        _run(block.nodes, env, sizes)
+        results = tuple(_resolve(r, env, sizes) for r in block.results)
+        if turns is None:
+            condition, *results = results  # type: ignore[assignment]
+        carried, rows = results[: len(carried)], results[len(carried) :]
+        for stack, row in zip(stacks, rows, strict=True):
+            stack.append(np.asarray(row))
+    return (*carried, *(_stacked(s[::-1] if backward else s, v, sizes) for s, v in zip(stacks, node.outputs[len(carried) :], strict=True)))
+
+
+def _stacked(rows: list[Any], value: Value, sizes: Mapping[str, int]) -> Any:
+    """The rows of all turns; of no turns, an empty tensor of the type that a typed graph knows."""
+    if rows:
+        return np.stack(rows)
+    if not isinstance(value.type, TensorType):
+        raise Unsupported("a recorded loop of no turns has rows of unknown type")
+    return np.zeros([d.evaluate(sizes) for d in value.type.shape], value.type.dtype.numpy)
 
 
 def _structural(node: Node, args: tuple[Any, ...]) -> tuple[Any, ...]:
