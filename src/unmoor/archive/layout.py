@@ -230,7 +230,10 @@ TENSOR = Row(
     "A tensor register.",
     (
         _u32("place", "where its memory is", "place"),
-        _u32("index", "input, output or weight number; arena: the int register of its byte offset; row: an earlier tensor register"),
+        _u32(
+            "index",
+            "input, output or weight number; arena: the int register of its byte offset; row: an earlier tensor register",
+        ),
         _u32("dtype", "element type", "dtype"),
         *_span("dim", "its dims: int registers", "registers"),
         _u32("bytes", "int register: the bytes that it spans"),

@@ -13,7 +13,12 @@ from unmoor.fusion.nodes import Flow, is_inline
 from unmoor.fusion.operands import RESHAPE, prepare
 from unmoor.ir.graph import Arg, Block, Graph, Names, Node, Value, captured, map_arg, names_of, values_of
 
-ORDERED = ("prim::guard", "prim::If", "prim::Loop", "prim::raise")  # what refuses a call, or may: in the program's order
+ORDERED = (
+    "prim::guard",
+    "prim::If",
+    "prim::Loop",
+    "prim::raise",
+)  # what refuses a call, or may: in the program's order
 
 
 def fuse(graph: Graph) -> Graph:
@@ -49,7 +54,10 @@ class _Assembly:
                     n.op in ORDERED and self.flow.order[n] < self.flow.order[node] for n in waiting
                 ):
                     continue
-                if all(v in placed for v in (*node.inputs, *(captured(node) if node.op in ("prim::If", "prim::Loop") else ()))):
+                if all(
+                    v in placed
+                    for v in (*node.inputs, *(captured(node) if node.op in ("prim::If", "prim::Loop") else ()))
+                ):
                     nodes.append(node)
                     placed.update(node.outputs)
                     waiting.remove(node)

@@ -68,9 +68,13 @@ class Opcode(IntEnum):
     RETURN = 4
     JUMP = 5  # target: goes on there; the end of a first block, with the second block up to the target
     JUMP_UNLESS = 6  # t: a 0-dim bool; target: goes on there unless it is true; the block up to there runs where it is
-    LOOP = 7  # turns r, rows [t...]; expected 1: last row first; target: behind its next; runs the block up to it in turns
+    LOOP = (
+        7  # turns r, rows [t...]; expected 1: last row first; target: behind its next; runs the block up to it in turns
+    )
     WHILE = 8  # t: a 0-dim bool; target: behind its next; runs the block up to it unless it is false
-    NEXT = 9  # target: its loop or while, whose block it ends; of a while, t: a 0-dim bool: whether there is another turn
+    NEXT = (
+        9  # target: its loop or while, whose block it ends; of a while, t: a 0-dim bool: whether there is another turn
+    )
 
 
 JUMPS = (Opcode.JUMP, Opcode.JUMP_UNLESS, Opcode.LOOP, Opcode.WHILE, Opcode.NEXT)

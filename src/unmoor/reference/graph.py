@@ -108,11 +108,17 @@ def _loop(node: Node, args: tuple[Any, ...], env: dict[Value, Any], sizes: Mappi
         _run(block.nodes, env, sizes)
         results = tuple(_resolve(r, env, sizes) for r in block.results)
         if turns is None:
-            condition, *results = results  # type: ignore[assignment]
+            condition, results = results[0], results[1:]
         carried, rows = results[: len(carried)], results[len(carried) :]
         for stack, row in zip(stacks, rows, strict=True):
             stack.append(np.asarray(row))
-    return (*carried, *(_stacked(s[::-1] if backward else s, v, sizes) for s, v in zip(stacks, node.outputs[len(carried) :], strict=True)))
+    return (
+        *carried,
+        *(
+            _stacked(s[::-1] if backward else s, v, sizes)
+            for s, v in zip(stacks, node.outputs[len(carried) :], strict=True)
+        ),
+    )
 
 
 def _stacked(rows: list[Any], value: Value, sizes: Mapping[str, int]) -> Any:

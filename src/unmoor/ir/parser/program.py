@@ -143,9 +143,7 @@ class _Reader:
 
     def loop(self, m: re.Match[str]) -> None:
         rows, backward = _registers(m["tensors"]), int(m["backward"] is not None)
-        self._add(
-            m, Opcode.LOOP, extent=int(m["turns"]), tensors=rows, expected=backward, target=int(m["target"])
-        )
+        self._add(m, Opcode.LOOP, extent=int(m["turns"]), tensors=rows, expected=backward, target=int(m["target"]))
 
     def while_(self, m: re.Match[str]) -> None:
         self._add(m, Opcode.WHILE, tensors=(int(m["t"]),), target=int(m["target"]))
