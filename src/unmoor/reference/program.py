@@ -54,6 +54,7 @@ class _Run:
         self.turn: dict[int, int] = {}  # that a loop has reached
         self.turns = 0  # of all loops
         arena = np.zeros(self.sizes[program.arena], np.uint8)
+        outputs: dict[int, np.ndarray] = {}
         self.tensors: list[np.ndarray] = []  # flat, in storage order; those in the arena share its memory
         for t in program.tensors:
             dtype = t.dtype.numpy
@@ -61,7 +62,7 @@ class _Run:
                 self.tensors.append(given[t.index])
             elif t.place is Place.OUTPUT:
                 count = int(np.prod([self.sizes[d] for d in t.dims], dtype=np.int64))
-                self.tensors.append(np.zeros(count, dtype))
+                self.tensors.append(outputs.setdefault(t.index, np.zeros(count, dtype)))  # one memory, many registers
             elif t.place is Place.WEIGHT:
                 self.tensors.append(np.frombuffer(weights[t.index].data, dtype))
             elif t.place is Place.ROW:
