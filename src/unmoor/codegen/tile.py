@@ -18,6 +18,7 @@ from unmoor.ir.dim import Dim
 from unmoor.ir.kernel import PANEL_ALIGN, PANEL_WIDTH, Contract, Let, Loop, Store
 
 ZERO, ONE = const("i64", 0), const("i64", 1)
+DEEP = 12288  # bytes of a column: a deeper panel is more than the second-level cache holds beside the rows
 YES, NO = const("i1", 1), const("i1", 0)
 
 
@@ -88,9 +89,22 @@ class _Contraction:
         self.edge_axis = next((v for v, _ in self.contract.axes if self.edge and v in self.edge[0].symbols), None)
 
     def emit(self, begin: Val, end: Val) -> None:
-        n = self.f.size(self.columns.extent)
-        reach = self.b.add(n, PANEL_WIDTH - 1)
-        counted(self.b, ZERO, reach, PANEL_WIDTH, [], lambda first, _: self._columns(begin, end, self._panel(first, n)))
+        """Panel after panel; of a deep one, which would not stay in the cache, strip after strip."""
+        b, n = self.b, self.f.size(self.columns.extent)
+        if self.panels is None:
+            wide = const("i64", PANEL_WIDTH)
+        else:
+            rows = b.sub(end, begin)
+            rows = rows if self.around is None else b.mul(rows, self.f.size(self.rows.extent))
+            deep = b.icmp("sgt", self.f.size(self.panels.k), DEEP // self.right.dtype.size)
+            deep = b.and_(deep, b.icmp("sgt", rows, self.micro.most_rows))  # else each panel is read once anyway
+            wide = b.select(deep, const("i64", PANEL_ALIGN), const("i64", PANEL_WIDTH))
+        strips = b.udiv(b.add(n, b.sub(wide, 1)), wide)
+
+        def once(strip: Val, _: list[Val]) -> list[Val]:
+            return self._columns(begin, end, self._panel(b.mul(strip, wide), n, wide))
+
+        counted(b, ZERO, strips, 1, [], once)
 
     def _columns(self, begin: Val, end: Val, panel: _Panel) -> list[Val]:
         if self.around is None:
@@ -106,9 +120,10 @@ class _Contraction:
         counted(self.b, begin, end, 1, [], once)
         return []
 
-    def _panel(self, first: Val, n: Val) -> _Panel:
+    def _panel(self, first: Val, n: Val, wide: Val) -> _Panel:
+        """The columns from `first`, `wide` of them where there are as many."""
         b, right = self.b, self.right
-        live = b.intrinsic("smin", [const("i64", PANEL_WIDTH), b.sub(n, first)])
+        live = b.intrinsic("smin", [wide, b.sub(n, first)])
         buffer, elem = self.f.buffers[right.buffer], MEMORY[right.dtype]
         k = {var: ZERO for var, _ in self.contract.axes}
         if self.panels is None:
@@ -121,9 +136,12 @@ class _Contraction:
         if self.panels.batch != 1:
             batch = b.udiv(logical, b.mul(depth, n))
             start = b.mul(batch, b.mul(depth, self.f.size(self.panels.padded_n)))
-        place = b.add(start, b.mul(first, depth))
+        inside = b.urem(first, const("i64", PANEL_WIDTH))
+        whole = b.sub(first, inside)
+        place = b.add(b.add(start, b.mul(whole, depth)), inside)
+        step = b.intrinsic("smin", [const("i64", PANEL_WIDTH), b.sub(self.f.size(self.panels.padded_n), whole)])
         width = b.and_(b.add(live, PANEL_ALIGN - 1), -PANEL_ALIGN)
-        return _Panel(first, live, width, b.offset(buffer, elem, place), width)
+        return _Panel(first, live, width, b.offset(buffer, elem, place), step)
 
     # -- rows ---------------------------------------------------------------------------------
     def _rows(self, begin: Val, end: Val, panel: _Panel) -> None:

@@ -230,6 +230,8 @@ def transposed(
         tuple(b.facts.int_of(dim(v)) for v in each_of(a, rank)) for a in (stride, dilation, padding, output_padding)
     )
     last = channels_last(b, x, rank)
+    if groups == 1 and taps == steps and set((*spread, 1)) == {1} and not any((*margin, *extra)):
+        return channels_first(b, _side_by_side(b, last, weight, bias, taps), rank)
     for axis, step in enumerate(steps, 1):
         last = _spread(b, last, axis, step)
     before = tuple(d * (t - 1) - p for t, d, p in zip(taps, spread, margin, strict=True))
@@ -240,6 +242,21 @@ def transposed(
     turned = b.emit("prim::reshape", swapped, (each * groups, channels // groups, *shape[2:]))
     turned = b.emit("prim::flip", turned, tuple(range(2, rank + 2)))
     return _convolve(b, last, turned, bias, taps, (1,) * rank, spread, before, after, groups)
+
+
+def _side_by_side(b: Builder, x: Any, weight: Any, bias: Any, taps: tuple[int, ...]) -> Any:
+    """Of [n, places..., c] and windows that neither overlap nor leave gaps: one product gives all taps of a place."""
+    channels, outputs = b.type_of(weight).shape[:2]
+    batch, *places, _ = b.type_of(x).shape
+    rank = len(taps)
+    matrix = b.emit("prim::permute", weight, (0, *range(2, rank + 2), 1))
+    matrix = b.emit("prim::reshape", matrix, (channels, product(taps) * outputs))
+    flat = b.emit("prim::reshape", x, (batch * product(places), channels))
+    made = b.emit("prim::reshape", b.emit("prim::matmul", flat, matrix), (batch, *places, *map(const, taps), outputs))
+    order = (0, *(a for k in range(1, rank + 1) for a in (k, k + rank)), 2 * rank + 1)
+    wide = [place * tap for place, tap in zip(places, taps, strict=True)]
+    made = b.emit("prim::reshape", b.emit("prim::permute", made, order), (batch, *wide, outputs))
+    return made if bias is None else b.emit("aten::add", made, bias)
 
 
 def _spread(b: Builder, x: Any, axis: int, step: int) -> Any:
