@@ -39,6 +39,7 @@ class Frame:
         self.spread: dict[str, Val] = {}  # indices made of data that differ from lane to lane
         self.lanes: Lanes | None = None
         self.layout = {x.name: x for x in kernel.buffers}
+        self.loaded: dict[Load, Val] | None = None  # what `reusing` has loaded
 
     @contextmanager
     def vector(self, lanes: Lanes) -> Iterator[None]:
@@ -202,8 +203,24 @@ class Frame:
         return self.b.add(self.b.broadcast(self.sizes[name], lanes.count), steps)
 
     # -- memory -------------------------------------------------------------------------------
+    @contextmanager
+    def reusing(self) -> Iterator[None]:
+        """A part of the function, without branches and stores, in which what has been loaded is not loaded again."""
+        self.loaded = {}
+        try:
+            yield
+        finally:
+            self.loaded = None
+
     def load(self, e: Load) -> Val:
         """An element, or one per lane."""
+        if self.loaded is None:
+            return self._load(e)
+        if e not in self.loaded:
+            self.loaded[e] = self._load(e)
+        return self.loaded[e]
+
+    def _load(self, e: Load) -> Val:
         lanes = self.lanes
         if lanes is not None and not self.spread.keys().isdisjoint(e.index.symbols):
             return self._gather(e)

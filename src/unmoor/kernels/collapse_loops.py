@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from unmoor.ir.dim import Dim, sym
 from unmoor.ir.kernel import Contract, Fold, Kernel, Let, Loop, Stmt
-from unmoor.kernels.dims import extents_of, indices_of, rewrite_dims_of, walk
+from unmoor.ir.walk import extents_of, indices_of, rewrite_dims_of, walk
 
 
 def collapse_loops(kernel: Kernel) -> Kernel:

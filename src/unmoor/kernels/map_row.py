@@ -142,12 +142,42 @@ class RowLowering:
         """The reduction's value: a fold in the row's scope."""
         axes = self._axes(folded=True) or [(f"i{min(self.folded)}", const(1))]
         inner = Scope(scope, frozenset(var for var, _ in axes))
+        inside = self._inside(node, tuple(var for var, _ in axes))
         value = self.elements.at(node.inputs[0], self.point, inner)
         self._keep(inner)
         name = scope.fresh()
         fn = str(TABLE[node.op].lower)
-        scope.statements.append(Fold(name, fn, tuple(axes), tuple(inner.statements), value))
+        scope.statements.append(Fold(name, fn, tuple(axes), tuple(inner.statements), value, inside))
         return Ref(name, i64 if fn in ("argmax", "argmin") else value.dtype)
+
+    def _inside(self, node: Node, axes: tuple[str, ...]) -> tuple[tuple[Dim, Dim], ...]:
+        """The bounds of a fold over padded windows whose padding changes nothing, and so need not be read."""
+        neutral = {"add": 0, "max": -math.inf, "min": math.inf}.get(str(TABLE[node.op].lower))
+        value, index = node.inputs[0], self.point
+        while neutral is not None and tensor_type(value).dtype.is_float and self.elements.uses[value] == 1:
+            producer = self.elements.producer.get(value)
+            if producer is None:
+                break
+            kind = TABLE[producer.op].kind
+            if kind is Kind.VIEW:
+                index = through_view(producer, index, self.extents)
+                (value,) = producer.inputs
+            elif producer.op == "aten::mul" and neutral == 0 and isinstance(producer.args[0], Value):
+                value = producer.args[0]
+                if tensor_type(value).rank != len(index):
+                    break
+                index = broadcast_index(index, tensor_type(value).shape)
+            elif kind is Kind.PAD and producer.args[3] == neutral:
+                source = tensor_type(producer.inputs[0])
+                place = unpadded(producer, index) if _plain(producer) else ()
+                bounds = tuple((p, e) for p, i, e in zip(place, index, source.shape, strict=False) if _padded(producer, p, i))
+                if not place or not all(_along_one(p, axes) for p, _ in bounds):
+                    break
+                self.elements.unread.add(producer)
+                return bounds
+            else:
+                break
+        return ()
 
     def _last_pass(self, row: Scope) -> None:
         left = [r for r in self.block.results if isinstance(r, Value) and r in self.full and r not in self.written]
