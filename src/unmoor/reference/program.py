@@ -51,13 +51,15 @@ class _Run:
                 raise SignatureError(program.messages[check.message].text)
         given = [np.array(i, order="C", copy=True).reshape(-1) for i in inputs]
         arena = np.zeros(self.sizes[program.arena], np.uint8)
+        outputs: dict[int, np.ndarray] = {}
         self.tensors: list[np.ndarray] = []  # flat, in storage order; those in the arena share its memory
         for t in program.tensors:
             dtype = t.dtype.numpy
             if t.place is Place.INPUT:
                 self.tensors.append(given[t.index])
             elif t.place is Place.OUTPUT:
-                self.tensors.append(np.zeros(self.sizes[t.bytes] // t.dtype.size, dtype))
+                made = np.zeros(self.sizes[t.bytes] // t.dtype.size, dtype)
+                self.tensors.append(outputs.setdefault(t.index, made))  # one memory, whichever register names it
             elif t.place is Place.WEIGHT:
                 self.tensors.append(np.frombuffer(weights[t.index].data, dtype))
             else:
