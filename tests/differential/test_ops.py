@@ -160,11 +160,14 @@ TARGETS = runnable()
 
 
 def targets_for(dtype: str, number: int) -> tuple[Target, ...]:
-    """Every target for the first sample of f32, for others one of the processor's own: some vectors split slowly."""
+    """The processor's targets, of dtypes that are only stored one in turn, since their arithmetic is another's.
+
+    The first sample of f32 also runs as split vectors: LLVM takes minutes over some others.
+    """
     own = tuple(t for t in TARGETS if t in ALL)
-    if (dtype, number) != ("f32", 0) and own:
-        return (own[(BY_NAME[dtype].code + number) % len(own)],)
-    return TARGETS
+    if (dtype, number) == ("f32", 0):
+        return TARGETS
+    return (own[BY_NAME[dtype].code % len(own)],) if stored(dtype) and own else own
 
 
 def compiled(target: Target) -> Callable[..., None]:
