@@ -15,4 +15,4 @@ strip -o "$copy" "$1"
 bytes=$(wc -c < "$copy")
 rm "$copy"
 echo "$bytes bytes stripped"
-[ "$bytes" -le 150000 ]
+[ "$bytes" -le 400000 ] || { echo "$1 is larger than the 400 KB that it may be"; exit 1; }
