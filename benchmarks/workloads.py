@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import convolutional
 import dense
 import elementwise
 import torch
@@ -13,7 +14,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 Made = tuple[nn.Module, tuple[torch.Tensor, ...]]
-FAMILIES = (elementwise, dense, transformer_models)
+FAMILIES = (elementwise, dense, transformer_models, convolutional)
 MAKERS: dict[str, Callable[[], Made]] = {name: make for family in FAMILIES for name, make in family.MAKERS.items()}
 
 
