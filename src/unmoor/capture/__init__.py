@@ -8,20 +8,28 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from unmoor.capture.warning import TrainingModeWarning
 from unmoor.ir.signature import Structure
 
 if TYPE_CHECKING:
-    from unmoor.capture.original import Original
+    from unmoor.capture.compare import Runs
+    from unmoor.capture.original import Original, Outcome, Twin
+    from unmoor.ir.graph import Node
     from unmoor.ir.recording import Recording
 
 __all__ = [
     "TrainingModeWarning",
+    "arrays",
+    "call",
     "difference",
+    "first_unlike",
     "flatten_call",
     "is_module",
+    "keep_original",
     "needs_grad",
-    "original",
+    "outcome_of",
     "rebuild",
     "record",
     "record_forced",
@@ -110,15 +118,47 @@ def needs_grad(tensors: Sequence[Any]) -> bool:
     return needs(tensors)
 
 
-def keep_original(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Original:
-    """The callable with copies of the tensors that it is traced on, for a later check."""
+def keep_original(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], mode: str = "") -> Original:
+    """The callable with copies of the tensors that it is traced on, in `mode` if that is given, for a later check."""
     from unmoor.capture.original import Original
 
-    return Original(fn, args, kwargs)
+    return Original(fn, args, kwargs, mode)
 
 
-def difference(want: list[Any], got: list[Any]) -> tuple[str, float]:
-    """What is wrong with the leaves of a call, "" for nothing; and the largest relative difference."""
-    from unmoor.capture.original import difference as differs
+def call(fn: Callable[..., Any], arguments: Structure, leaves: list[Any]) -> Outcome:
+    """What a call on copies of the leaves gives; errors pass through."""
+    from unmoor.capture.original import call as call_original
+
+    return call_original(fn, arguments, leaves)
+
+
+def outcome_of(like: Outcome, values: list[Any]) -> Outcome:
+    """An outcome with the names of another, of arrays and numbers."""
+    from unmoor.capture.original import Outcome, as_tensor
+
+    def tensor(value: Any, wanted: Any) -> Any:
+        return as_tensor(value, getattr(wanted, "dtype", None)) if hasattr(value, "dtype") else value
+
+    named = zip(like.values, values, strict=True)
+    return Outcome(like.structure, {name: tensor(value, like.values[name]) for name, value in named})
+
+
+def difference(want: Outcome, got: Outcome) -> tuple[str, dict[str, float]]:
+    """What is wrong with an outcome, "" for nothing; and how far each value is off, in parts of the largest."""
+    from unmoor.capture.compare import difference as differs
 
     return differs(want, got)
+
+
+def first_unlike(twin: Callable[[], Twin], example: list[Any], leaves: list[Any], run: Runs) -> Node | None:
+    """The first node of the recording that gives something else than eager PyTorch."""
+    from unmoor.capture.compare import first_unlike as unlike
+
+    return unlike(twin, example, leaves, run)
+
+
+def arrays(leaves: list[Any]) -> list[np.ndarray]:
+    """Tensors as arrays, bfloat16 as 16-bit words: copies."""
+    from unmoor.capture.tracks import elements
+
+    return [np.array(elements(leaf)) for leaf in leaves]

@@ -86,6 +86,10 @@ class Modules:
         """(kind, name for the graph, origin for people) of a tensor that the run did not make."""
         return self._tensors.get(id(tensor), ("outside", "", "a tensor"))
 
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """The tensors by their origin for people."""
+        return {self._tensors[id(t)][2]: t for t in self._kept}
+
     def every(self) -> Iterator[tuple[str, nn.Module]]:
         """All modules, once each, with their paths."""
         seen: set[int] = set()

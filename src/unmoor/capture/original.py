@@ -2,49 +2,68 @@
 
 from __future__ import annotations
 
-import copy
 import random
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from types import FunctionType
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
-from unmoor.capture.structure import flatten, is_tensor, rebuild
-from unmoor.ir.graph import Constant
+from unmoor.capture.copies import copied
+from unmoor.capture.modules import Modules
+from unmoor.capture.structure import flatten, is_tensor, paths, rebuild
+from unmoor.capture.tracks import elements
+from unmoor.capture.warning import TrainingModeWarning
 from unmoor.ir.recording import Recording
+from unmoor.ir.signature import Structure
 
 Leaves = list[Any]
 
 
-class Original:
-    """A callable with copies of the tensors it was traced on. The callable is held, its parameters are not copied."""
+@dataclass(frozen=True)
+class Outcome:
+    """What a call gave: the result's structure, and by name its tensors and numbers, the argument tensors as the call
+    left them, and the states."""
 
-    def __init__(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+    structure: Structure
+    values: dict[str, Any]
+
+
+class Original:
+    """A callable with copies of the tensors it was traced on. The callable is held, its parameters are not copied.
+
+    `mode` is "train", "eval" or "": as its modules are at the trace.
+    """
+
+    def __init__(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], mode: str) -> None:
         self.fn = fn
         self.arguments, leaves = flatten((tuple(args), dict(kwargs)), "the arguments")
         self.example: Leaves = [leaf.detach().clone() for leaf in leaves]
+        self._training = [mode == "train" if mode else m.training for _, m in Modules(fn).every()]
 
     @property
-    def can_be_copied(self) -> bool:
-        """Whether a run can be kept from changing anything: a module, or a function that holds nothing by a closure."""
-        return isinstance(self.fn, nn.Module) or (isinstance(self.fn, FunctionType) and not self.fn.__closure__)
+    def arrays(self) -> list[np.ndarray]:
+        """The example's tensors as arrays."""
+        return [np.array(elements(leaf)) for leaf in self.example]
 
-    def as_traced(self, recording: Recording) -> Callable[..., Any]:
-        """A deep copy with the parameters, buffers and states that the recording has."""
-        if not isinstance(self.fn, nn.Module):
-            return self.fn
-        twin = copy.deepcopy(self.fn)
-        tensors = {**dict(twin.named_parameters()), **dict(twin.named_buffers())}
+    def as_traced(self, recording: Recording) -> Twin:
+        """A deep copy with the parameters, buffers and states of the recording, in the mode of the trace.
+
+        Raises whatever Python says where it cannot be copied.
+        """
+        twin = Twin(copied(self.fn), self.arguments)
+        for training, (_, module) in zip(self._training, Modules(twin.fn).every(), strict=True):
+            module.training = training
+        tensors = Modules(twin.fn).tensors()
+        kept = [(c.origin, c.data) for c in recording.graph.constants] + [(s.origin, s.data) for s in recording.states]
         with torch.no_grad():
-            for origin, data in _kept(recording):
-                tensor = tensors.get(origin.partition(" ")[2])
+            for origin, data in kept:
+                tensor = tensors.get(origin)
                 if tensor is not None and tuple(tensor.shape) == data.shape:
-                    kept = torch.from_numpy(np.array(data))
-                    tensor.copy_(kept.view(torch.bfloat16) if tensor.dtype is torch.bfloat16 else kept)
+                    tensor.copy_(as_tensor(data, tensor.dtype))
         return twin
 
     def forced(self, decisions: tuple[bool, ...]) -> Recording | None:
@@ -59,19 +78,44 @@ class Original:
         generator = torch.Generator().manual_seed(seed)
         return [_like(e, shape, generator) for e, shape in zip(self.example, shapes, strict=True)]
 
-    def call(self, fn: Callable[..., Any], leaves: Leaves) -> Leaves:
-        """The result's tensors and numbers, then the argument tensors as the call left them. Errors pass through."""
-        mine = [leaf.clone() for leaf in leaves]
-        args, kwargs = rebuild(self.arguments, mine)
-        with _random_states_kept(), torch.no_grad():
-            _, results = flatten(fn(*args, **kwargs), "the result", _is_leaf)
-        return [*results, *mine]
+
+class Twin:
+    """A copy of a traced callable, to be called."""
+
+    def __init__(self, fn: Callable[..., Any], arguments: Structure) -> None:
+        self.fn, self.arguments = fn, arguments
+
+    def call(self, leaves: Leaves, states: Mapping[str, str]) -> Outcome:
+        """A call on copies of the leaves; errors pass through. `states` has names of states, and where they are."""
+        outcome = call(self.fn, self.arguments, leaves)
+        tensors = Modules(self.fn).tensors() if states else {}
+        held = {f"the state {name}": tensors[o].detach().clone() for name, o in states.items() if o in tensors}
+        return Outcome(outcome.structure, {**outcome.values, **held})
+
+    def recorded(self, leaves: Leaves) -> Recording:
+        """A new recording, of a call on the leaves."""
+        from unmoor.capture import record
+
+        args, kwargs = rebuild(self.arguments, [leaf.clone() for leaf in leaves])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", TrainingModeWarning)
+            return record(self.fn, args, kwargs)
 
 
-def _kept(recording: Recording) -> Iterator[tuple[str, np.ndarray]]:
-    constants: tuple[Constant, ...] = recording.graph.constants
-    yield from ((c.origin, c.data) for c in constants)
-    yield from ((s.origin, s.data) for s in recording.states)
+def call(fn: Callable[..., Any], arguments: Structure, leaves: Leaves) -> Outcome:
+    """A call on copies of the leaves, with all random generators left as they are. Errors pass through."""
+    mine = [leaf.clone() for leaf in leaves]
+    args, kwargs = rebuild(arguments, mine)
+    with random_states_kept(), torch.no_grad():
+        structure, results = flatten(fn(*args, **kwargs), "the result", _is_leaf)
+    values = dict(zip(paths(structure, "result"), results, strict=True))
+    return Outcome(structure, {**values, **{f"argument {k} after the call": t for k, t in enumerate(mine)}})
+
+
+def as_tensor(data: np.ndarray, dtype: torch.dtype | None = None) -> torch.Tensor:
+    """An array as a tensor. NumPy has no bfloat16: `dtype` tells whether 16-bit words are that."""
+    tensor = torch.from_numpy(np.array(data))
+    return tensor.view(torch.bfloat16) if dtype is torch.bfloat16 and data.dtype == np.uint16 else tensor
 
 
 def _is_leaf(value: object) -> bool:
@@ -90,7 +134,7 @@ def _like(example: torch.Tensor, shape: tuple[int, ...], generator: torch.Genera
 
 
 @contextmanager
-def _random_states_kept() -> Iterator[None]:
+def random_states_kept() -> Iterator[None]:
     states = torch.get_rng_state(), random.getstate(), np.random.get_state()
     try:
         yield
@@ -98,29 +142,3 @@ def _random_states_kept() -> Iterator[None]:
         torch.set_rng_state(states[0])
         random.setstate(states[1])
         np.random.set_state(states[2])
-
-
-def difference(want: Leaves, got: Leaves) -> tuple[str, float]:
-    """What is wrong with a call's leaves, "" for nothing; and the largest difference, in parts of the largest value."""
-    if len(want) != len(got):
-        return f"it gives {len(got)} values, and eager PyTorch gives {len(want)}", 0.0
-    worst = 0.0
-    for number, (w, g) in enumerate(zip(want, got, strict=True)):
-        w, g = torch.as_tensor(w), torch.as_tensor(g)
-        if w.shape != g.shape or w.dtype != g.dtype:
-            shown = f"{g.dtype}{list(g.shape)} in place of {w.dtype}{list(w.shape)}"
-            return f"value {number} is {shown}".replace("torch.", ""), worst
-        a, b = w.detach().double(), g.detach().double()
-        same = (a == b) | (a.isnan() & b.isnan())
-        off = torch.where(same, 0.0, (a - b).abs())
-        finite = a[a.isfinite()]
-        scale = max(1e-6, float(finite.abs().max())) if finite.numel() else 1.0
-        largest = float(off.nan_to_num(torch.inf).max()) / scale if off.numel() else 0.0
-        worst = max(worst, largest)
-        if largest > TOLERANCE.get(w.dtype, 0.0):
-            return f"value {number} is off by {largest:.2g} of its largest element", worst
-    return "", worst
-
-
-# Of whole programs, in parts of the largest element: rounding of some hundred ops in the dtype.
-TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-8, torch.float16: 3e-2, torch.bfloat16: 1e-1}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -23,6 +24,7 @@ from unmoor.dtypes import BY_TORCH_NAME, DType
 from unmoor.errors import Unsupported
 from unmoor.ir.graph import Arg, Value
 from unmoor.ir.recording import Froze
+from unmoor.ir.types import BOOL
 
 # Ops that share their argument's memory or copy it, as its strides and dtype ask.
 LOOSE = frozenset(("aten::reshape", "aten::contiguous", "aten::flatten", "aten::to"))
@@ -119,6 +121,7 @@ class Recorder:
                     raise self.refusal("batch norm in training mode wants input and statistics of one dtype")
         data, weight, bias = (self.argument(bound[k]) for k in ("input", "weight", "bias"))
         axes = tuple(a for a in range(rank) if a != 1)
+        self._demand_elements(x, axes)
         result: torch.Tensor = run()
         emit = self.tape.emit
         (of_batch,) = emit("aten::mean", (data, axes, False, None))
@@ -136,6 +139,14 @@ class Recorder:
             (added,) = emit("aten::mul", (recent, self.argument(momentum)))
             self.tracks.write(track, emit("aten::add", (kept, added, 1))[0])
         return result
+
+    def _demand_elements(self, x: torch.Tensor, axes: tuple[int, ...]) -> None:
+        """A guard: the axes have elements, of which statistics can be taken."""
+        count = math.prod((self.size(x, a, x.size(a)) for a in axes), start=1)
+        if isinstance(count, Int):
+            condition = self.tape.pure("prim::compare", (count.node.value, 0, ">"), BOOL)
+            message = "batch norm in training mode takes statistics, of at least one element; here there is none"
+            self.tape.guard(condition, True, message, Froze.BRANCH_ON_SIZE)
 
     def _handed_out(self, tensor: torch.Tensor) -> torch.Tensor:
         """What torch's factories return: a detached twin of what they made, since we hold on to the original."""

@@ -1,102 +1,195 @@
-"""The check before a save: the programs of the file against the original, on the example and on inputs made from it."""
+"""The check before a save: the programs of the file against the original, on the examples and on inputs like them."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from unmoor import capture
 from unmoor.compiler import Compiled
 from unmoor.errors import NotTraced, SignatureError, UnmoorError, Unsupported, VerifyError
 from unmoor.ir.dim import Dim
-from unmoor.ir.recording import Froze, Recording
+from unmoor.ir.graph import Node, Source
+from unmoor.ir.program import GENERATOR
+from unmoor.jit.locate import first_miscompiled
+from unmoor.jit.report import MethodReport
+from unmoor.reference import run_graph
 
 if TYPE_CHECKING:
-    from unmoor.capture.original import Leaves, Original
+    from unmoor.capture.original import Leaves, Original, Outcome, Twin
     from unmoor.jit.specialisations import Specialisations
 
-SECONDS = 5.0  # what the check may take, after the example itself
-MANY = 1 << 20  # elements: beyond, no larger input is made
+SECONDS = 5.0  # what the check may take, after the examples themselves
+MANY = 1 << 20  # elements: beyond, no larger input is made, and the reference interpreter takes too long
 SIZES = (1, 2, 7, 0)  # and one larger than the example's
 
 
-def check(programs: Specialisations, original: Original | None) -> str:
-    """What was compared, in words. Raises VerifyError, with the line, where a program gives something else."""
-    recording = programs.recording
-    if original is None or not original.can_be_copied:
-        return "not checked: the traced callable cannot be called again without changing what it holds"
-    if any(a.froze is Froze.RANDOM for a in recording.assumptions):
-        return "not checked: the program draws random numbers"
-    started, compared, left, refused, worst = time.monotonic(), 0, 0, 0, 0.0
-    twin = None if recording.states else original.as_traced(recording)
-    with programs.as_saved() as model:
-        for leaves in _inputs(programs.compiled[0], original):
-            if compared and time.monotonic() - started > SECONDS:
-                left += 1
-                continue
-            model.reset_state()
-            outcome = _compare(model, twin or original.as_traced(recording), recording, original, leaves)
-            if outcome is None:
-                refused += 1
-                continue
-            worst = max(worst, outcome)
-            compared += 1
-    text = f"checked on {compared} inputs: equal to eager PyTorch within {worst:.1g} of the largest element"
-    text += f"; {refused} more are refused, or raise in eager PyTorch" if refused else ""
-    return text + (f"; {left} left out for time" if left else "")
+def check(programs: Specialisations, originals: Sequence[Original | None]) -> MethodReport:
+    """What was compared. Raises VerifyError, with the line, where a program gives something else."""
+    kept = list({id(o): o for o in originals if o is not None}.values())
+    report = MethodReport(programs.method)
+    if not kept:
+        report.skipped = "the traced callable is no longer at hand"
+        return report
+    try:
+        kept[0].as_traced(programs.recording)
+    except Exception as error:
+        report.skipped = f"the traced callable cannot be copied ({type(error).__name__}: {error})"
+        return report
+    with programs.as_saved(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # NumPy's, of what the reference interpreter computes
+        _Check(programs, report).run(kept)
+    return report
 
 
-def _inputs(compiled: Compiled, original: Original) -> Iterator[Leaves]:
-    """The example, then others: of its own sizes, and with each symbolic size in turn replaced by others."""
-    yield original.example
-    shapes = [tuple(e.shape) for e in original.example]
+class _Check:
+    """The check of one method."""
+
+    def __init__(self, programs: Specialisations, report: MethodReport) -> None:
+        self.programs, self.report, self.recording = programs, report, programs.recording
+        self.states = {s.name: s.origin for s in self.recording.states}
+        self.draws = GENERATOR in self.states
+        self.twin: Twin | None = None
+
+    def run(self, originals: list[Original]) -> None:
+        """All examples, then what is made of them while there is time."""
+        if self.draws:
+            self.report.against = "the reference interpreter, which draws the same random numbers,"
+            if sum(c.data.size for c in self.recording.graph.constants) > MANY:
+                self.report.skipped = "it draws random numbers, and is too large for the reference interpreter"
+                return
+        started = time.monotonic()
+        for original in originals:
+            self._one(original, original.example)
+        for original, leaves in (pair for o in originals for pair in self._made(o)):
+            if time.monotonic() - started > SECONDS:
+                self.report.left += 1
+            else:
+                self._one(original, leaves())
+        self.report.seconds = time.monotonic() - started
+
+    def _made(self, original: Original) -> Iterator[tuple[Original, Callable[[], Leaves]]]:
+        arrays = capture.arrays(original.example)
+        try:
+            compiled = self.programs.compile_for(*capture.rebuild(original.arguments, tuple(arrays)))
+        except UnmoorError:
+            return
+        for seed, shapes in enumerate(sizes_like(compiled, [a.shape for a in arrays])):
+            yield original, lambda shapes=shapes, seed=seed: original.made_of(shapes, seed)  # type: ignore[misc]
+
+    def _one(self, original: Original, leaves: Leaves) -> None:
+        """One input: a call, and a second one after it where there is state. VerifyError where they differ."""
+        sizes = ", ".join(str(list(leaf.shape)) for leaf in leaves) or "no tensors"
+        twin = self.twin or original.as_traced(self.recording)
+        self.twin = None if self.recording.states else twin
+        self.programs.model.reset_state()
+        for number in range(2 if self.recording.states else 1):
+            try:
+                want, got = self._outcomes(twin, original, leaves)
+            except _Refused as refused:
+                self.report.refused[sizes] = str(refused)
+                return
+            wrong, off = capture.difference(want, got)
+            if wrong:
+                again = ", in the second of two calls," if number else ""
+                raise VerifyError(
+                    f"not saved: for inputs of sizes {sizes}{again} the traced program differs from the original, as "
+                    f"that is now: {wrong}. {self._first_difference(original, leaves)} To save it as it is: "
+                    "unmoor.save(..., check=False)"
+                )
+            self.report.add(sizes, off)
+
+    def _outcomes(self, twin: Twin, original: Original, leaves: Leaves) -> tuple[Outcome, Outcome]:
+        """What the original gives, or the reference in its place, and what the program gives. Raises _Refused."""
+        model = self.programs.model
+        states = model.state()
+        try:
+            want = twin.call(leaves, {} if self.draws else self.states)
+        except Exception as error:
+            raise _Refused(f"{type(error).__name__}: {error}") from None
+        try:
+            got = capture.call(model, original.arguments, leaves)
+        except (NotTraced, SignatureError, Unsupported) as error:
+            raise _Refused(str(error)) from None
+        after = model.state()
+        got.values.update({f"the state {name}": after[name] for name in self.states})
+        if self.draws:
+            want = self._reference(want, leaves, states)
+        given = list(got.values.values())
+        return want, capture.outcome_of(got, given) if list(want.values) != list(got.values) else got
+
+    def _reference(self, eager: Outcome, leaves: Leaves, states: dict[str, np.ndarray]) -> Outcome:
+        """What the recorded graph gives in its interpreter: results, arguments and states after the call."""
+        given = [*capture.arrays(leaves), *(states[name] for name in self.states)]
+        made = list(run_graph(self.recording.graph, given))
+        results = made[: len(made) - len(self.recording.changed)]
+        for number, value in zip(self.recording.changed, made[len(results) :], strict=True):
+            given[number] = value
+        values = [*results, *given[: len(leaves)]]
+        outcome = capture.outcome_of(eager, values)
+        outcome.values.update({f"the state {n}": v for n, v in zip(self.states, given[len(leaves) :], strict=True)})
+        return outcome
+
+    # -- where they differ --------------------------------------------------------------------
+    def _first_difference(self, original: Original, leaves: Leaves) -> str:
+        """The first op that differs, as a sentence."""
+        node = None
+        try:
+            if not self.draws:
+                node = capture.first_unlike(
+                    lambda: original.as_traced(self.recording), original.example, leaves, self._steps
+                )
+            if node is None:
+                node = self._recorded_otherwise(original, leaves)
+            if node is not None:
+                return f"The first op that differs is {node.op} at {_at(node.source)}."
+            node = first_miscompiled(self.programs, self._steps(leaves), capture.arrays(leaves))
+        except (UnmoorError, NotImplementedError) as error:
+            return f"Which op differs first was not found: {error}."
+        where = f"; the first op that it gets wrong is {node.op} at {_at(node.source)}" if node is not None else ""
+        return f"Each op that was recorded is right, and what was compiled of it is not: a bug of Unmoor{where}."
+
+    def _steps(self, leaves: Leaves) -> list[tuple[Node, Sequence[Any]]]:
+        """The nodes of the recording with their values, in the reference interpreter."""
+        steps: list[tuple[Node, Sequence[Any]]] = []
+        given = [*capture.arrays(leaves), *(s.data for s in self.recording.states)]
+        run_graph(self.recording.graph, given, lambda node, values: steps.append((node, values)))
+        return steps
+
+    def _recorded_otherwise(self, original: Original, leaves: Leaves) -> Node | None:
+        """Where a new recording, on these inputs, parts from this one."""
+        again = original.as_traced(self.recording).recorded(leaves)
+        for old, new in zip(self.recording.graph.nodes, again.graph.nodes, strict=False):
+            if (old.op, str(old.args)) != (new.op, str(new.args)):
+                return new
+        return None
+
+
+class _Refused(Exception):
+    """One of both does not take the inputs."""
+
+
+def sizes_like(compiled: Compiled, shapes: Sequence[tuple[int, ...]]) -> Iterator[list[tuple[int, ...]]]:
+    """Sizes of inputs like an example's: its own, then with each symbolic size in turn replaced by others."""
     dims = [spec.type.shape for spec in compiled.signature.inputs[: len(shapes)]]
     known: dict[str, int] = {}
     for shape, sizes in zip(shapes, dims, strict=True):
         known.update({d.symbol: n for d, n in zip(sizes, shape, strict=True) if d.symbol is not None})
-    yield original.made_of(shapes, 0)
-    for seed, (symbol, size) in enumerate(((s, n) for n in SIZES for s in known), 1):
+    yield list(shapes)
+    for symbol, size in ((s, n) for n in SIZES for s in known):
         if size != known[symbol]:
-            yield original.made_of([_sizes(d, {**known, symbol: size}) for d in dims], seed)
-    if known and sum(leaf.numel() for leaf in original.example) < MANY:
-        larger = {symbol: 2 * size + 1 for symbol, size in known.items()}
-        yield original.made_of([_sizes(d, larger) for d in dims], 99)
+            yield [_sizes(d, {**known, symbol: size}) for d in dims]
+    if known and sum(int(np.prod(shape)) for shape in shapes) < MANY:
+        yield [_sizes(d, {symbol: 2 * size + 1 for symbol, size in known.items()}) for d in dims]
 
 
 def _sizes(dims: tuple[Dim, ...], env: dict[str, int]) -> tuple[int, ...]:
     return tuple(max(0, d.evaluate(env)) for d in dims)
 
 
-def _compare(model: Any, fn: Any, recording: Recording, original: Original, leaves: Leaves) -> float | None:
-    """How far apart the two are; None where one of them refuses. VerifyError where they differ."""
-    try:
-        want = original.call(fn, leaves)
-    except Exception:
-        return None
-    try:
-        got = original.call(model, leaves)
-    except (NotTraced, SignatureError, Unsupported):
-        return None
-    wrong, distance = capture.difference(want, got)
-    if wrong:
-        sizes = ", ".join(str(list(leaf.shape)) for leaf in leaves)
-        raise VerifyError(
-            f"not saved: for inputs of sizes {sizes} the traced program differs from the original: {wrong}. "
-            f"{_first_difference(recording, original, leaves)} To save it as it is: unmoor.save(..., check=False)"
-        )
-    return distance
-
-
-def _first_difference(recording: Recording, original: Original, leaves: Leaves) -> str:
-    """Where a new recording, on these inputs, parts from the old one."""
-    args, kwargs = capture.rebuild(original.arguments, [leaf.clone() for leaf in leaves])
-    try:
-        again = capture.record(original.as_traced(recording), args, kwargs)
-    except UnmoorError as error:
-        return f"Recording it on these inputs is refused: {error}."
-    for old, new in zip(recording.graph.nodes, again.graph.nodes, strict=False):
-        if (old.op, str(old.args)) != (new.op, str(new.args)):
-            at = f"{new.source.file}:{new.source.line} `{new.source.text}`"
-            return f"The first op that differs is at {at}: {new.op} in place of {old.op} with the trace's arguments."
-    return "Both record the same ops: a bug of Unmoor; please report it with the program."
+def _at(source: Source) -> str:
+    return f"{source.file}:{source.line} `{source.text}`"

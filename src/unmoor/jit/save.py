@@ -7,7 +7,14 @@ from typing import IO
 
 from unmoor import archive
 from unmoor.ir.target import ALL, Target
+from unmoor.jit.report import Report
 from unmoor.jit.traced import TracedFunction, TracedModule
+
+
+class Digest(str):
+    """A file's digest, with the report of the check before it was saved; None where there was no check."""
+
+    report: Report | None = None
 
 
 def save(
@@ -15,19 +22,21 @@ def save(
     file: str | os.PathLike[str] | IO[bytes],
     targets: tuple[Target, ...] = ALL,
     check: bool = True,
-) -> str:
+) -> Digest:
     """Writes a traced function to a path or a binary file object, and returns the digest that `load(trust=...)` takes.
 
     The file serves every signature that the traced function has been called with. A save to a path that fails midway
     leaves an old file of that name whole. For bytes, see `TracedFunction.to_bytes`.
 
     First the programs are compared with the original, see `TracedFunction.check`: a difference raises VerifyError, and
-    nothing is written. `check=False` leaves that out.
+    nothing is written. The returned digest has what was compared as `report`. `check=False` leaves that out.
     """
-    if check:
-        traced.check()
+    report = traced.check() if check else None
     if isinstance(file, str | os.PathLike):
-        return archive.write_file(traced.image(targets), file)
-    data = traced.to_bytes(targets)
-    file.write(data)
-    return archive.digest(data)
+        digest = Digest(archive.write_file(traced.image(targets), file))
+    else:
+        data = traced.to_bytes(targets)
+        file.write(data)
+        digest = Digest(archive.digest(data))
+    digest.report = report
+    return digest

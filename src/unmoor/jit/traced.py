@@ -18,6 +18,7 @@ from unmoor.jit.assumptions import describe
 from unmoor.jit.check import check
 from unmoor.jit.code import is_large, python_source
 from unmoor.jit.listing import Listing
+from unmoor.jit.report import MethodReport, Report
 from unmoor.jit.specialisations import Group, Specialisations
 from unmoor.merge import Merged
 from unmoor.options import Options
@@ -85,7 +86,7 @@ class TracedFunction:
         method: str = METHOD,
         group: Group | None = None,
     ) -> None:
-        self._fn, self._options, self._original = fn, options, original
+        self._fn, self._options = fn, options
         self._method, self._group = method, group or Group(capture.thread_count())
         self._recordings, self._originals = [recording], [original]
         self._examples = [recording]
@@ -262,14 +263,18 @@ class TracedFunction:
     def _compiled(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Compiled:
         return self._programs.compile_for(args, kwargs)
 
-    def check(self) -> str:
-        """Compares the compiled programs with the traced callable, as `save` does, and says what was compared.
+    def check(self) -> Report:
+        """Compares the compiled programs with the traced callable, as `save` does; `print` shows what was compared.
 
-        It calls a deep copy, with the parameters of the trace, on the example and on further inputs: values within the
+        It calls a deep copy, with the parameters of the trace, on the examples and on further inputs: values within the
         example's range, and other sizes. A call that a guard refuses, or that eager PyTorch refuses, is no difference.
-        Raises VerifyError, with the line of the first op that differs.
+        Where there is state, each input is given twice, and the state compared, too. A program that draws is
+        held against the reference interpreter. Raises VerifyError, with the line of the first op that differs.
         """
-        return check(self._programs, self._original)
+        return Report((self._check(),))
+
+    def _check(self) -> MethodReport:
+        return check(self._programs, self._originals)
 
     # -- saving -------------------------------------------------------------------------------
     def image(self, targets: tuple[Target, ...] = ALL) -> Image:
@@ -291,13 +296,12 @@ class TracedModule:
     """
 
     def __init__(self, calls: Calls, options: Options) -> None:
-        originals = [capture.keep_original(fn, args, kwargs) for fn, args, kwargs, _ in calls.values()]
+        originals = [capture.keep_original(*call) for call in calls.values()]
         recordings = capture.record_several(tuple(calls.values()))
         group = Group(capture.thread_count())
         self.methods: dict[str, TracedFunction] = {}
         for name, recording, original in zip(calls, recordings, originals, strict=True):
-            kept = None if calls[name][3] else original  # the original runs in one mode only
-            self.methods[name] = TracedFunction(calls[name][0], recording, options, kept, name, group)
+            self.methods[name] = TracedFunction(calls[name][0], recording, options, original, name, group)
         self._chosen = METHOD if METHOD in self.methods else next(iter(self.methods))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -345,9 +349,9 @@ class TracedModule:
         """Starts the random numbers of calls anew."""
         self._any.seed(number)
 
-    def check(self) -> str:
+    def check(self) -> Report:
         """What `TracedFunction.check` says of each method."""
-        return "\n".join(f"{name}: {method.check()}" for name, method in self.methods.items())
+        return Report(tuple(method._check() for method in self.methods.values()))
 
     def image(self, targets: tuple[Target, ...] = ALL) -> Image:
         """What a file of it holds."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,8 +42,14 @@ COMPARE = {
 }
 
 
-def run_graph(graph: Graph, inputs: Sequence[np.ndarray]) -> tuple[Any, ...]:
-    """The graph's outputs for input arrays. Raises NotTraced where a guard or a relation refuses them."""
+Watch = Callable[[Node, Sequence[Any]], None]
+
+
+def run_graph(graph: Graph, inputs: Sequence[np.ndarray], watch: Watch | None = None) -> tuple[Any, ...]:
+    """The graph's outputs for input arrays. Raises NotTraced where a guard or a relation refuses them.
+
+    `watch` is told each node that has run, with its values.
+    """
     env: dict[Value, Any] = {c.value: c.data for c in graph.constants}
     sizes: dict[str, int] = {}
     for value, array in zip(graph.inputs, inputs, strict=True):
@@ -53,7 +59,7 @@ def run_graph(graph: Graph, inputs: Sequence[np.ndarray]) -> tuple[Any, ...]:
     for relation in graph.relations:
         if not relation.holds(sizes):
             raise NotTraced(relation.message or f"the sizes do not satisfy {relation}")
-    _run(graph.nodes, env, sizes)
+    _run(graph.nodes, env, sizes, watch or _nobody)
     return tuple(_resolve(o, env, sizes) for o in graph.outputs)
 
 
@@ -76,17 +82,21 @@ def _resolve(arg: Arg, env: Mapping[Value, Any], sizes: Mapping[str, int]) -> An
     return tuple(_resolve(a, env, sizes) for a in arg) if isinstance(arg, tuple) else arg
 
 
-def _run(nodes: tuple[Node, ...], env: dict[Value, Any], sizes: dict[str, int]) -> None:
+def _nobody(node: Node, values: Sequence[Any]) -> None:
+    pass
+
+
+def _run(nodes: tuple[Node, ...], env: dict[Value, Any], sizes: dict[str, int], watch: Watch) -> None:
     for node in nodes:
         args = tuple(_resolve(a, env, sizes) for a in node.args)
         if node.op.startswith("fusion::"):
             (block,) = node.blocks
             env.update(zip(block.params, args, strict=True))
-            _run(block.nodes, env, sizes)
+            _run(block.nodes, env, sizes, watch)
             results: tuple[Any, ...] = tuple(_resolve(r, env, sizes) for r in block.results)
         elif node.op == "prim::If":
             block = node.blocks[0 if bool(np.asarray(args[0]).item()) else 1]
-            _run(block.nodes, env, sizes)
+            _run(block.nodes, env, sizes, watch)
             results = tuple(_resolve(r, env, sizes) for r in block.results)
         elif node.op in TABLE:
             made = evaluate(node.op, args)
@@ -94,6 +104,7 @@ def _run(nodes: tuple[Node, ...], env: dict[Value, Any], sizes: dict[str, int]) 
         else:
             results = _structural(node, args)
         env.update(zip(node.outputs, results, strict=True))
+        watch(node, results)
         for name in found_by(node):
             sizes[name] = len(results[0])
 
