@@ -23,6 +23,7 @@ from unmoor.ops.access import Index, linear, through_view
 
 RESHAPE = "prim::reshape"
 CONVOLVE = "prim::convolve"
+TAKE = "prim::take"
 SMALL_RIGHT = 64 * 64  # elements of a right operand that is read in place: packing would cost more than it saves
 
 
@@ -126,6 +127,23 @@ class _Preparation:
             )
         return self.added[key].value
 
+    def share_tables(self, outputs: set[Value]) -> None:
+        """Look-ups in a constant that a contraction reads as panels read the same panels: tied weights stand once."""
+        shown = {c.shows.value: c for c in self.added.values() if c.shows is not None}
+        other = {v for n in self.nodes for v in (*n.inputs, *captured(n)) if not (n.op == TAKE and n.args[0] is v)}
+        nodes, self.nodes = self.nodes, []
+        for node in nodes:
+            panels = shown.get(node.inputs[0]) if node.op == TAKE and node.inputs[0] not in other | outputs else None
+            if panels is None:
+                self.nodes.append(node)
+                continue
+            source = self.emit("prim::unpack", (panels.value,), tensor_type(panels.value), node)
+            if panels.transposed:
+                rank = tensor_type(source).rank
+                swap = (*range(rank - 2), rank - 1, rank - 2)
+                source = self.emit("prim::permute", (source, swap), tensor_type(node.inputs[0]), node)
+            self.nodes.append(replace(node, args=(source, *node.args[1:])))
+
     def readable_in_place(self, value: Value) -> bool:
         """Whether a right operand may stay unpacked: small, and its columns lie side by side."""
         *_, k, n = tensor_type(value).shape
@@ -216,16 +234,17 @@ def prepare(graph: Graph) -> tuple[Graph, frozenset[Value]]:
             work.nodes.append(node)
     for value in values_of(graph.outputs):
         work.anchor(value)
+    work.nodes = _needed(work.nodes, set(values_of(graph.outputs)))
+    work.share_tables(set(values_of(graph.outputs)))
     constants = graph.constants + tuple(work.added.values())
-    nodes = _needed(work.nodes, set(values_of(graph.outputs)))
-    return replace(graph, constants=constants, nodes=nodes), frozenset(work.anchors)
+    return replace(graph, constants=constants, nodes=tuple(work.nodes)), frozenset(work.anchors)
 
 
-def _needed(nodes: Sequence[Node], used: set[Value]) -> tuple[Node, ...]:
+def _needed(nodes: Sequence[Node], used: set[Value]) -> list[Node]:
     """The nodes without widening casts, and views of them, that packed weights have made needless."""
     kept = []
     for node in reversed(nodes):
         if not used.isdisjoint(node.outputs) or not (is_inline(node) or _widens(node)):
             kept.append(node)
             used.update((*node.inputs, *captured(node)))
-    return tuple(reversed(kept))
+    return kept[::-1]

@@ -29,7 +29,8 @@ Structural ops, outside the op table:
     fusion::<kind>(inputs...)                   a fusion group: one block whose nodes share one kernel
 
 In a grouped graph a `prim::reshape` outside the groups is another name for the same memory, `prim::pack` copies a
-matrix into panels, and `prim::matmul_panels` is a matmul whose right operand is stored so.
+matrix into panels, `prim::matmul_panels` is a matmul whose right operand is stored so, and `prim::unpack` shows such a
+matrix to what reads it element by element.
 
 In a typed graph `item` and number arithmetic have become 0-dim tensors and ops on them, and `guard`
 takes a 0-dim bool tensor. Guards that sizes decide are gone: each is proven, or a relation of the signature.

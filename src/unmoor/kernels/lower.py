@@ -57,6 +57,7 @@ def _buffers(node: Node, kind: str) -> tuple[tuple[Buffer, ...], dict[Value, str
     """Buffers for a group's inputs (x0, x1, ...) and outputs (y0, ...), and the block's names for them."""
     block = node.blocks[0]
     packed = {n.inputs[1] for n in block.nodes if n.op in PACKED}
+    packed |= {n.inputs[0] for n in block.nodes if n.op == "prim::unpack"}
     names: dict[Value, str] = {}
     buffers: list[Buffer] = []
     roles = [("x", "in", list(block.params)), ("y", "out", [r for r in block.results if isinstance(r, Value)])]

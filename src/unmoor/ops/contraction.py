@@ -52,6 +52,20 @@ PACK = Op(
     doc="A matrix copied into the panel layout that `prim::matmul_panels` reads; its elements are the same.",
 )
 
+UNPACK = Op(
+    "prim::unpack",
+    parse_schema("(Tensor self) -> Tensor"),
+    Kind.VIEW,
+    lambda facts, x: x,
+    lambda x: x,
+    (),
+    lambda d: [Sample((Rand(3, 4),))],
+    EXACT,
+    lower=lambda index, extents, source, out: index,
+    doc="A matrix that lies in the panels of `prim::matmul_panels`, element by element: a table that is looked up in "
+    "one place and multiplied in another is stored once.",
+)
+
 
 def _product(b: Builder, x: Any, y: Any) -> Any:
     """x[..., m, k] @ y[..., k, n] of equal batch axes; integers by multiplying and summing."""
@@ -140,6 +154,7 @@ CONTRACTION: list[Op] = [
     _core("matmul"),
     _core("matmul_panels"),
     PACK,
+    UNPACK,
     _op(
         "aten::matmul",
         "(Tensor self, Tensor other) -> Tensor",
