@@ -23,7 +23,7 @@ from unmoor.capture.recorder import Recorder, RecordingMode, dtype_of
 from unmoor.capture.refusals import refuse
 from unmoor.capture.source import source_of, user_frame
 from unmoor.capture.state import Watch
-from unmoor.capture.structure import flatten, is_tensor, paths, pinned, rebuild
+from unmoor.capture.structure import flatten, is_still, is_tensor, paths, pinned, rebuild
 from unmoor.capture.tape import Misled, Tape
 from unmoor.capture.torch_private import below_autograd, without_torch_compile
 from unmoor.capture.tracks import Tracks, elements
@@ -137,7 +137,9 @@ class _Trace:
         example += tuple(ExampleTensor(s.name, dtype_of(s.tensor), tuple(s.tensor.shape), True) for s in self.states)
         outside = outer_numbers(self.fn)
         with _kept_as_it_is(self.modules, self.tape, self.tracks) as (snapshot, left):
-            result = self._call(*rebuild(arguments, leaves))
+            call = rebuild(arguments, leaves)
+            result = self._call(*call)
+            self._check_arguments(named, call, leaves)
             first = taken_apart(result)
             structure, outputs, returned = self._outputs(result)
             self.recorder.advance()
@@ -176,6 +178,16 @@ class _Trace:
             self.tape.held,
             frozenset(self.tape.writes),
         )
+
+    def _check_arguments(self, named: MappingOf, call: tuple[Any, Any], leaves: Sequence[Any]) -> None:
+        """Unsupported where the call changed a list, dict or object that it was given: a traced call does not."""
+        for name, wanted, given in zip(named.keys, named.items, (*call[0], *call[1].values()), strict=True):
+            if not is_still(wanted, given, leaves):
+                raise Unsupported(
+                    f"the call changes the argument {name}, a {type(given).__name__}: it is given or loses a part, "
+                    "which a traced call would not do. Work on a copy and return that: trace a function that calls "
+                    f"yours with copy.deepcopy({name.partition('.')[0]})"
+                )
 
     def _call_again(self, call: Any, first: Any, left: dict[str, Place], outside: dict[str, Any]) -> None:
         """Where the call changed Python state: Unsupported if a second call, from that state, gives something else."""

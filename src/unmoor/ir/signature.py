@@ -2,8 +2,8 @@
 
 A *structure* is a nested tree of tuples, lists, dicts and leaves that mirrors the call's Python
 arguments or the returned value; `Leaf(i)` is the i-th tensor, any other leaf a plain constant.
-A structure is data (it is stored in the file), so it holds no classes: a dataclass or a named tuple
-is kept as a dict with its type's name.
+A structure is data (it is stored in the file), so it holds no classes: a dataclass, a named tuple or
+another object is kept as a dict of its parts with its type's name.
 """
 
 from __future__ import annotations
@@ -32,12 +32,19 @@ class Sequence:
 
 @dataclass(frozen=True)
 class Mapping:
-    """A dict with string keys; `type_name` names the dataclass, named tuple or dict subclass it was, else ""."""
+    """A dict with string keys; `type_name` names the class of the object that it was, else "".
+
+    A dict with integer keys has them as texts, and the type INT_KEYS. A class, a torch.dtype and a torch.device are the
+    one key "name".
+    """
 
     keys: tuple[str, ...]
     items: tuple[Structure, ...]
     type_name: str = ""
 
+
+INT_KEYS = "dict[int]"
+MAX_DEPTH = 100  # of nesting
 
 Structure = Union[Leaf, Sequence, Mapping, None, bool, int, float, str]
 

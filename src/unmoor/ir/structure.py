@@ -1,8 +1,8 @@
 """Structures as JSON text: how the file and every host language write nested arguments and results.
 
 A tensor is {"tensor": 0}, a tuple {"tuple": [...]}, a list {"list": [...]}, a dict {"dict": [["key", ...], ...]}, with
-"type" beside it where it was a dataclass or named tuple; a float that JSON cannot say is {"float": "nan"}. Other
-leaves stand for themselves.
+"type" beside it where it was an object of a class, or its keys were integers ("dict[int]"); a float that JSON lacks is
+{"float": "nan"}. Other leaves stand for themselves.
 """
 
 from __future__ import annotations
@@ -11,9 +11,7 @@ import json
 import math
 from typing import Any
 
-from unmoor.ir.signature import Leaf, Mapping, Sequence, Structure
-
-MAX_DEPTH = 100
+from unmoor.ir.signature import INT_KEYS, MAX_DEPTH, Leaf, Mapping, Sequence, Structure
 
 
 def print_structure(structure: Structure) -> str:
@@ -82,6 +80,8 @@ def _structure(plain: Any, depth: int) -> Structure:
                 return Sequence("list", tuple(_structure(i, depth + 1) for i in items))
             case {"dict": list(pairs)} if plain.keys() <= {"dict", "type"} and all(map(_is_pair, pairs)):
                 type_name = plain.get("type", "")
+                if type_name == INT_KEYS and not all(_is_int(k) for k, _ in pairs):
+                    raise ValueError("a dict with integer keys has one that is none")
                 if isinstance(type_name, str) and len({k for k, _ in pairs}) == len(pairs):
                     values = tuple(_structure(i, depth + 1) for _, i in pairs)
                     return Mapping(tuple(k for k, _ in pairs), values, type_name)
@@ -90,3 +90,8 @@ def _structure(plain: Any, depth: int) -> Structure:
 
 def _is_pair(pair: Any) -> bool:
     return isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], str)
+
+
+def _is_int(key: str) -> bool:
+    digits = key.removeprefix("-")
+    return digits.isascii() and digits.isdigit() and len(digits) < 20 and str(int(key)) == key

@@ -7,7 +7,7 @@ from collections.abc import Mapping as AbstractMapping
 from typing import Any
 
 from unmoor.errors import SignatureError
-from unmoor.ir.signature import Leaf, Mapping, Sequence, Structure
+from unmoor.ir.signature import INT_KEYS, Leaf, Mapping, Sequence, Structure
 
 
 def flatten(arguments: Structure, args: tuple[Any, ...], kwargs: dict[str, Any], names: tuple[str, ...]) -> list[Any]:
@@ -89,14 +89,21 @@ def _collect(wanted: Structure, given: Any, where: str, found: dict[int, Any]) -
 
 
 def _fields(given: Any) -> AbstractMapping[str, Any] | None:
+    """The named parts of an argument, as tracing takes one apart."""
     if isinstance(given, AbstractMapping):
-        return given
+        return {str(k) if type(k) is int else k: v for k, v in given.items()}
     if dataclasses.is_dataclass(given) and not isinstance(given, type):
         return {f.name: getattr(given, f.name) for f in dataclasses.fields(given)}
     if isinstance(given, tuple) and hasattr(given, "_asdict"):
         fields: dict[str, Any] = given._asdict()
         return fields
-    return None
+    if isinstance(given, type):
+        return {"name": f"{given.__module__}.{given.__qualname__}"}
+    if f"{type(given).__module__}.{type(given).__qualname__}" in ("torch.dtype", "torch.device"):
+        return {"name": str(given)}
+    if isinstance(given, (tuple, list)) or type(given).__module__ == "builtins":
+        return None
+    return getattr(given, "__dict__", None)
 
 
 def _same(wanted: bool | int | float | str | None, given: Any) -> bool:
@@ -117,12 +124,13 @@ def _is(given: Any) -> str:
 
 
 def rebuild(result: Structure, outputs: tuple[Any, ...]) -> Any:
-    """The returned value: outputs in the places of the structure's leaves. Dataclasses come back as dicts."""
+    """The returned value: outputs in the places of the structure's leaves. Objects come back as dicts."""
     if isinstance(result, Leaf):
         return outputs[result.index]
     if isinstance(result, Sequence):
         items = (rebuild(i, outputs) for i in result.items)
         return tuple(items) if result.kind == "tuple" else list(items)
     if isinstance(result, Mapping):
-        return {k: rebuild(i, outputs) for k, i in zip(result.keys, result.items, strict=True)}
+        keys = (int(k) for k in result.keys) if result.type_name == INT_KEYS else result.keys
+        return {k: rebuild(i, outputs) for k, i in zip(keys, result.items, strict=True)}
     return result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import copy
 import random
 from dataclasses import dataclass
 
@@ -12,9 +13,12 @@ import torch
 from torch import nn
 
 from unmoor.capture import flatten_call, is_module, needs_grad, rebuild, record
-from unmoor.errors import Unsupported
+from unmoor.errors import SignatureError, Unsupported
 from unmoor.ir.recording import Froze
 from unmoor.ir.signature import Leaf, Mapping, Sequence
+from unmoor.ir.structure import parse_structure, print_structure
+from unmoor.runtime.structures import flatten as flatten_again
+from unmoor.runtime.structures import rebuild as loaded
 
 
 @dataclass
@@ -92,8 +96,64 @@ def test_arguments_that_no_file_can_keep_are_refused():
         record(lambda x: x, (torch.ones(1, dtype=torch.complex64),))
     with pytest.raises(Unsupported, match="NumPy array"):
         record(lambda x: x, (np.ones(1),))
-    with pytest.raises(Unsupported, match="keys that are not strings"):
-        record(lambda x: x, ({1: torch.ones(1)},))
+    with pytest.raises(Unsupported, match="keys that are neither strings nor integers"):
+        record(lambda x: x, ({1.5: torch.ones(1)},))
+    with pytest.raises(Unsupported, match="holds itself"):
+        record(lambda x: x, (Looped(),))
+    with pytest.raises(Unsupported, match=r"the result.cache holds a .*generator.*use_cache=False"):
+        record(lambda x: {"cache": (i for i in range(3)), "x": x}, (torch.ones(1),))
+
+
+class Looped:
+    def __init__(self) -> None:
+        self.me = self
+
+
+class Cache:
+    """An object of parts: layers, of which each is one, too."""
+
+    def __init__(self, *layers: torch.Tensor) -> None:
+        self.layers = [Layer(t) for t in layers]
+        self.kinds = {k: Layer for k in range(len(layers))}
+
+
+class Layer:
+    def __init__(self, keys: torch.Tensor) -> None:
+        self.keys, self.dtype, self.device, self.count = keys, keys.dtype, keys.device, 1
+
+
+def test_objects_are_their_parts():
+    a, b = torch.ones(1), torch.ones(2)
+    structure, tensors = flatten_call((Cache(a, b),), {})
+    assert [id(t) for t in tensors] == [id(a), id(b)]
+    (again,), _ = rebuild(structure, tensors)
+    assert type(again) is Cache and type(again.layers[1]) is Layer and again.layers[1].keys is b
+    assert again.kinds == {0: Layer, 1: Layer} and again.layers[0].dtype is torch.float32
+    assert parse_structure(print_structure(structure)) == structure
+    assert loaded(structure, tuple(tensors))[0][0]["kinds"][1] == {"name": f"{__name__}.Layer"}
+    assert flatten_again(structure, (Cache(a, b),), {}, ("cache",)) == [a, b]
+    with pytest.raises(SignatureError, match=r"cache.layers\[0\].dtype.name was 'torch.float32'"):
+        flatten_again(structure, (Cache(a.double(), b),), {}, ("cache",))
+
+
+def test_objects_as_arguments_and_results(replay):
+    def f(x, cache):
+        cache = copy.deepcopy(cache)
+        cache.layers[0].keys = torch.cat([cache.layers[0].keys, x])
+        return cache, {1: x * 2, 2: cache.layers[0].keys.sum()}
+
+    r = replay(f, torch.ones(2), Cache(torch.ones(3), torch.ones(1)))
+    cache, sums = r(torch.ones(4), Cache(torch.ones(5), torch.ones(1)))
+    assert type(cache) is Cache and cache.layers[0].keys.shape == (9,) and sums[2] == 9
+
+
+@pytest.mark.parametrize("change", ["d['y'] = d['x']", "d['x'] = d['x'] + 1", "d['l'].append(d['x'])", "d['n'] = 2"])
+def test_a_call_that_changes_what_it_was_given_is_refused(change):
+    code = compile(change, "user.py", "exec")
+    given = {"x": torch.ones(2), "l": [torch.ones(1)], "n": 1}
+    with pytest.raises(Unsupported, match=r"changes the argument d, a dict.*copy.deepcopy\(d\)"):
+        record(lambda d: exec(code, {"d": d}) or d["x"], (given,))
+    assert list(given) == ["x", "l", "n"] and len(given["l"]) == 1 and given["n"] == 1
 
 
 class Stateful(nn.Module):
