@@ -187,14 +187,15 @@ def _one_difference(got: Any, want: Any, nodes: list[str], tensors: list[torch.T
     if not isinstance(want, torch.Tensor):
         return "" if np.asarray(got).item() == want or (got != got and want != want) else f"{got!r} for {want!r}"
     made = _array(got) if isinstance(got, torch.Tensor) else np.asarray(got)
-    name = BY_TORCH_NAME[str(want.dtype)[6:]].name
+    dtype = BY_TORCH_NAME[str(want.dtype)[6:]]
     wanted = _array(want)
     if made.dtype != wanted.dtype or made.shape != wanted.shape:
         return f"{made.dtype}{list(made.shape)} for {wanted.dtype}{list(wanted.shape)}"
     if want.dtype is torch.bfloat16:
         made, wanted = bf16_numbers(made), bf16_numbers(wanted)
-    rtol = sum(ops.TABLE[n].tolerance.rtol.get(name, 0) for n in nodes)
-    atol = sum(ops.TABLE[n].tolerance.atol.get(name, 0) for n in nodes) * max(1.0, _largest([*tensors, want]))
+    allowed = [ops.TABLE[n].tolerance.of(dtype) for n in nodes]
+    rtol, atol = (sum(t[k] for t in allowed) for k in (0, 1))
+    atol *= max(1.0, _largest([*tensors, want]))
     if np.allclose(made, wanted, rtol=rtol, atol=atol, equal_nan=True):
         return ""
     with np.errstate(all="ignore"):

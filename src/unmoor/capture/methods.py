@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from unmoor.capture.indexing import items_of
+from unmoor.capture.memory import strides
 from unmoor.capture.numbers import Float, Int, arithmetic
 from unmoor.capture.recorder import Recorder, concrete
 from unmoor.capture.source import is_literal
@@ -322,6 +323,17 @@ def _literal(recorder: Recorder, original: Method, data: Any, *args: Any, **kwar
     return _aloud(recorder, original, data, *args, **kwargs)
 
 
+def _linspace(recorder: Recorder, original: Method, start: Any, end: Any, steps: Any, **options: Any) -> Any:
+    """torch.linspace, whose number of steps torch would take as a plain int."""
+    if not isinstance(steps, Int) or isinstance(start, torch.Tensor) or isinstance(end, torch.Tensor):
+        return _aloud(recorder, original, start, end, steps, **options)
+    result = original(concrete(start), concrete(end), concrete(steps), **options)
+    ours = [start, end, steps, options.get("dtype")]
+    made = recorder.record("aten::linspace", tuple(map(recorder.argument, ours)), ours, result, aliases=False)
+    recorder.tracks.of(made).kind = "computed"
+    return made
+
+
 def _aloud(recorder: Recorder, original: Method, *args: Any, **kwargs: Any) -> Any:
     """Call torch with recording on: what it dispatches is the program's."""
     recorder.quiet = False
@@ -356,6 +368,14 @@ def _layout(what: str) -> Method:
         return real
 
     return method
+
+
+def _stride(recorder: Recorder, original: Method, tensor: torch.Tensor, dim: Any = None) -> Any:
+    made = strides(recorder, tensor)
+    if dim is None:
+        return made
+    original(tensor, dim)  # which refuses what is out of range
+    return made[dim]
 
 
 def _contiguous(recorder: Recorder, original: Method, tensor: torch.Tensor, **layout: Any) -> torch.Tensor:
@@ -425,7 +445,7 @@ _METHODS: dict[str, Method] = {
     "is_complex": _by_dtype,
     "is_signed": _by_dtype,
     "element_size": _by_dtype,
-    "stride": _layout("stride()"),
+    "stride": _stride,
     "is_contiguous": _layout("is_contiguous()"),
     "storage_offset": _layout("storage_offset()"),
     "data_ptr": _layout("data_ptr()"),
@@ -447,6 +467,7 @@ _FUNCTIONS: dict[str, Method] = {
     "as_tensor": _literal,
     "asarray": _literal,
     "from_numpy": _literal,
+    "linspace": _linspace,
     "to_dlpack": _leaves("to_dlpack"),
 }
 _PROPERTIES: dict[str, Method] = {

@@ -116,6 +116,14 @@ class Plan:
     random: bool
 
 
+def _default(argument: Any) -> Any:
+    """A parameter's default; that of a dtype is in torch's schemas the number of int64, where there is one."""
+    if not argument.has_default_value():
+        return None
+    default = argument.default_value
+    return torch.int64 if argument.name == "dtype" and default == 4 else default
+
+
 @cache
 def plan(func: OpOverload) -> Plan:
     schema = schema_of(func)
@@ -133,7 +141,7 @@ def plan(func: OpOverload) -> Plan:
         op = ops.TABLE.get("aten::div_mode")
     if not schema.name.startswith("aten::"):  # an op of another library
         op, overload = None, f"{schema.name}.{schema.overload_name or 'default'}"
-    names = tuple((a.name, a.default_value if a.has_default_value() else None) for a in schema.arguments)
+    names = tuple((a.name, _default(a)) for a in schema.arguments)
     torch_names = {n for n, _ in names}
     ours = () if op is None else tuple(p.name for p in op.schema.params)
     return Plan(

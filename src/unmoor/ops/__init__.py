@@ -29,9 +29,11 @@ from unmoor.ops.padding import PADDING
 from unmoor.ops.pooling import POOLING
 from unmoor.ops.products import PRODUCTS
 from unmoor.ops.random import RANDOM
+from unmoor.ops.ranges import RANGES
 from unmoor.ops.rearrangement import REARRANGEMENT
 from unmoor.ops.reduction import REDUCTION
 from unmoor.ops.resampling import RESAMPLING
+from unmoor.ops.sampling import SAMPLING
 from unmoor.ops.scan import SCAN
 from unmoor.ops.scatter import SCATTER
 from unmoor.ops.sorting import SORTING
@@ -59,7 +61,9 @@ FAMILIES: dict[str, list[Op]] = {
     "rearrangement": REARRANGEMENT,
     "normalisation": NORMALISATION,
     "resampling": RESAMPLING,
+    "sampling": SAMPLING,
     "creation": CREATION,
+    "ranges": RANGES,
     "random": RANDOM,
     "composite": COMPOSITE,
     "formulas": FORMULAS,

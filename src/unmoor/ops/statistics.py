@@ -196,6 +196,18 @@ def _renorm(aten: Aten, x: Any, p: float, dim: int, most: float) -> Any:
     return aten.mul(x, scale)
 
 
+def _weight_norm(aten: Aten, v: Any, g: Any, dim: int) -> Any:
+    """Directions times magnitudes: each slice along an axis, or for -1 the whole, is scaled to the norm g."""
+    return aten.mul(v, aten.div(g, aten.norm_except_dim(v, 2, dim)))
+
+
+def _norm_except_dim(aten: Aten, v: Any, p: int, dim: int) -> Any:
+    """The norm of each slice along an axis, of the tensor's rank; for -1 that of the whole, without axes."""
+    if dim == -1:
+        return aten.linalg_vector_norm(v, p)
+    return aten.linalg_vector_norm(v, p, tuple(a for a in range(aten.rank(v)) if a != axis_of(dim, aten.rank(v))), True)
+
+
 NORM = "(Tensor self, Scalar? p=2, int[] dim=[], bool keepdim=False, *, dtype? dtype=None) -> Tensor"
 MOMENTS = "(Tensor self, int[]? dim=None, *, Scalar? correction=1, bool keepdim=False) -> (Tensor, Tensor)"
 DIMS = "(Tensor self, int[]? dim=None, bool keepdim=False, *, dtype? dtype=None) -> Tensor"
@@ -285,6 +297,20 @@ STATISTICS: list[Op] = [
         _diff,
         (MATRIX, 2),
         tolerance=EXACT,
+    ),
+    formula(
+        "norm_except_dim",
+        "(Tensor v, int pow=2, int dim=0) -> Tensor",
+        _norm_except_dim,
+        (MATRIX, 2, 1),
+        (MATRIX, 2, -1),
+    ),
+    formula(
+        "_weight_norm",
+        "(Tensor v, Tensor g, int dim=0) -> Tensor",
+        _weight_norm,
+        (MATRIX, Rand(3, 1), 0),
+        (MATRIX, Rand(1, 5), 1),
     ),
     formula("renorm", "(Tensor self, Scalar p, int dim, Scalar maxnorm) -> Tensor", _renorm, (MATRIX, 2, 0, 1.0)),
 ]

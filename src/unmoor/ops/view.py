@@ -118,6 +118,25 @@ def _np_windows(x: np.ndarray, axis: int, size: int, step: int, dilation: int) -
     return np.asarray(whole[places][..., ::dilation])
 
 
+def _strided_index(
+    index: Index,
+    extents: Any,
+    source: TensorType,
+    result: TensorType,
+    shape: Any,
+    strides: Sequence[Any],
+    start: Any,
+) -> Index:
+    return (sum((i * step for i, step in zip(index, strides, strict=True)), dim(start)),)
+
+
+def _np_strided(x: np.ndarray, shape: Sequence[int], strides: Sequence[int], start: int) -> np.ndarray:
+    places = np.full(tuple(shape), start)
+    for axis, step in enumerate(strides):
+        places = places + np.arange(shape[axis]).reshape(-1, *(1 for _ in shape[axis + 1 :])) * step
+    return np.asarray(x[places])
+
+
 CORE: list[Op] = [
     _core("reshape", "(Tensor self, int[] shape) -> Tensor", _expand_infer, _reshape_index, np.reshape, (4, 6)),
     _core(
@@ -153,6 +172,17 @@ CORE: list[Op] = [
             2,
         ),
         doc="Every `step`-th run of `size` elements, `dilation` apart, along an axis; a run is a new last axis.",
+    ),
+    replace(
+        _core(
+            "strided",
+            "(Tensor self, int[] shape, int[] strides, int start) -> Tensor",
+            lambda facts, x, shape, *_: _expand_infer(facts, x, shape),
+            _strided_index,
+            _np_strided,
+        ),
+        samples=lambda d: [Sample((_make(d)(24), (2, 3, 5), (4, 2, 1), 3))],
+        doc="Elements of a row: the place that each index of an axis adds its stride to, from `start` on.",
     ),
     _core(
         "flip",
@@ -285,6 +315,20 @@ def select(b: Builder, x: Any, axis: int, index: Any) -> Any:
         raise SignatureError(f"index {index} is out of range for dim {axis} of size {size}")
     one = b.emit("prim::slice", x, a, place, 1, 1)
     return b.emit("prim::reshape", one, (*type_.shape[:a], *type_.shape[a + 1 :]))
+
+
+def as_strided(b: Builder, x: Any, shape: Sequence[Any], strides: Sequence[Any], start: Any) -> Any:
+    """The elements that lie at such steps in the tensor's memory, which is row-major."""
+    sizes, steps, first = [dim(d) for d in shape], [dim(s) for s in strides], dim(start or 0)
+    if len(sizes) != len(steps):
+        raise SignatureError("as_strided needs as many strides as sizes")
+    count = b.type_of(x).numel
+    if any(b.facts.equal(d, 0) for d in sizes):
+        return b.emit("prim::full", tuple(sizes), False, b.type_of(x).dtype)
+    reach = sum(((d - 1) * s for d, s in zip(sizes, steps, strict=True)), first) + 1
+    if not b.facts.at_most(reach, count):
+        raise SignatureError(f"as_strided reaches over {reach} elements of {count}")
+    return b.emit("prim::strided", b.emit("prim::reshape", x, (count,)), tuple(sizes), tuple(steps), first)
 
 
 def flatten(b: Builder, x: Any, start: int, end: int) -> Any:
@@ -526,6 +570,14 @@ VIEW: list[Op] = [
         lambda x, s: np.broadcast_to(x, [x.shape[k - len(s)] if d == -1 else d for k, d in enumerate(s)]),
         [((3, 1), (2, -1, 4))],
         overloads="default expand_copy.default",
+    ),
+    _view(
+        "aten::as_strided",
+        "(Tensor self, int[] size, int[] stride, int? storage_offset=None) -> Tensor",
+        as_strided,
+        lambda x, size, stride, start=0: _np_strided(x.reshape(-1), size, stride, start or 0),
+        [((2, 12), (2, 3, 5), (4, 2, 1), 3), ((4, 3), (), ()), ((2, 3), (0, 2), (9, 1))],
+        overloads="default as_strided_copy.default",
     ),
     _view(
         "aten::expand_as",
