@@ -240,6 +240,18 @@ static PyObject *reset_state(ModelObject *self, PyObject *unused) {
   Py_RETURN_NONE;
 }
 
+/* verify() -> the number of examples, all of which gave what the file expects. */
+static PyObject *verify(ModelObject *self, PyObject *unused) {
+  (void)unused;
+  um_error error;
+  um_session_options options = {.size = sizeof options, .threads = (size_t)self->threads};
+  um_status status;
+  Py_BEGIN_ALLOW_THREADS
+  status = um_verify(self->model, &options, &error);
+  Py_END_ALLOW_THREADS
+  return status != UM_OK ? status_error(&error) : PyLong_FromSize_t(um_example_count(self->model));
+}
+
 static PyObject *get_digest(ModelObject *self, void *unused) {
   (void)unused;
   return PyUnicode_FromString(um_model_digest(self->model));
@@ -288,6 +300,7 @@ static PyMethodDef model_methods[] = {
     {"methods", (PyCFunction)methods, METH_NOARGS, "[(name, assumptions, [signature, ...]), ...]"},
     {"states", (PyCFunction)states, METH_NOARGS, "[(name, array), ...]"},
     {"set_state", (PyCFunction)set_state, METH_VARARGS, "Sets the state of that number."},
+    {"verify", (PyCFunction)verify, METH_NOARGS, "Runs the examples; how many there are."},
     {"reset_state", (PyCFunction)reset_state, METH_NOARGS, "Every state as before the first call."},
     {NULL, NULL, 0, NULL},
 };

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from unmoor.dtypes import bool_, f32, i64
@@ -12,6 +14,8 @@ from unmoor.ir.object_code import ObjectCode
 from unmoor.ir.program import (
     Check,
     CheckOp,
+    Example,
+    ExampleArray,
     Formula,
     FormulaOp,
     Image,
@@ -96,6 +100,14 @@ def image(code: tuple[ObjectCode, ...] | None = None) -> Image:
         (add_program(), add_program(9)),
     )
     return Image((forward, Method("again", "", (), ("x",), "", (add_program(),))), (add_kernel(),), weights(), code)
+
+
+def with_examples(held: Image) -> Image:
+    """The image with examples of its methods: a vector of 3 with w added, and one without elements."""
+    x, y = np.array([1, 2, 3], np.float32), np.array([2, 12, 103], np.float32)
+    some = ExampleArray(f32, (3,), x.tobytes()), ExampleArray(f32, (3,), y.tobytes(), 1e-3)
+    none = ExampleArray(f32, (0,), b""), ExampleArray(f32, (0,), b"", 0.5)
+    return replace(held, examples=(Example(0, some), Example(1, none), Example(0, some)))
 
 
 def copying(

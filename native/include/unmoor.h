@@ -51,7 +51,8 @@ typedef enum um_status {
   UM_WRONG_INPUT = 10,      /* count, dtype, rank or a dim does not fit any signature of the method */
   UM_OUTPUT_TOO_SMALL = 11, /* an output buffer is smaller than its tensor; `bytes` says what is needed */
   UM_NOT_TRACED = 12,       /* the call breaks an assumption of the trace; the message names the user's line */
-  UM_TOO_LARGE = 13         /* sizes overflow, or exceed a limit that the caller set */
+  UM_TOO_LARGE = 13,        /* sizes overflow, or exceed a limit that the caller set */
+  UM_WRONG_RESULT = 14      /* an example of the file gives something else than the file expects */
 } um_status;
 
 typedef enum um_dtype {
@@ -191,6 +192,15 @@ UM_API um_status um_session_seed(um_session *session, int64_t seed, um_error *er
 UM_API um_status um_session_reset_state(um_session *session, um_error *error);
 /* What the last prepared call costs: working memory, floating-point operations, bytes moved. */
 UM_API um_status um_session_cost(const um_session *session, int64_t *arena_bytes, int64_t *flops, int64_t *traffic);
+
+/* -- verify ---------------------------------------------------------------------------------------------- */
+/* The file's examples: calls with what they must give, which the author's side has held against eager PyTorch. */
+UM_API size_t um_example_count(const um_model *model);
+/* Runs them all in a session of its own, made with these options (NULL: the defaults), each from the state before the first
+ * call. UM_OK where every output, changed input and state is what the file expects, within the tolerances in it, or where
+ * there are no examples. UM_WRONG_RESULT names the first that is not: example, output, index, both values, tolerance.
+ * Other statuses are those of um_session_new and um_run. */
+UM_API um_status um_verify(um_model *model, const um_session_options *options, um_error *error);
 
 #ifdef __cplusplus
 }

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Tests the command line on the example file: what it prints, and its exit codes. Usage: command_line.sh UM FILE
-um=$1 file=$2 failed=0
+# Tests the command line on the example file: what it prints, and its exit codes. Usage: command_line.sh UM FILE FIXTURES
+um=$1 file=$2 fixtures=$3 failed=0
 work=$(mktemp -d)
 trap 'rm -r "$work"' EXIT
 
@@ -41,6 +41,10 @@ expect 0 'f32\[3\]' run "$file" --trust "$("$um" info "$file" | sed -n 's/^diges
 "$um" run "$file" --trust yes 1,2,3 -o "$work/y.npy" || failed=1
 expect 0 '\[16.0, 32.0, 48.0\]' run "$file" --trust yes "$work/y.npy"
 expect 0 'ns median' bench "$file" --trust yes --seconds 0.01 1,1,1
+expect 0 'ok: the file is sound; it holds no examples' verify "$file"
+expect 0 'ok: 3 examples give what the file expects (native x86-64' verify "$fixtures/v4/examples.unmoor" --trust yes
+expect 1 'not trusted' verify "$fixtures/v4/examples.unmoor"
+expect 2 'takes one file' verify "$file" 1,2
 head -c 300 "$file" > "$work/cut.unmoor"
 expect 1 'truncated' info "$work/cut.unmoor"
 exit $failed

@@ -8,6 +8,21 @@
 
 using namespace test;
 
+TEST_CASE("the examples in a file of version 4 of the format give what they gave") {
+  um_open_options options = {};
+  options.size = sizeof options;
+  options.trust = UM_TRUST_YES;
+  um_model* model = nullptr;
+  um_error error;
+  const std::string path = std::string(UNMOOR_FIXTURES) + "/v4/examples.unmoor";
+  REQUIRE_MESSAGE(um_open_file(path.c_str(), &options, &model, &error) == UM_OK, error.message);
+  const Model owned(model);
+  CHECK(um_example_count(model) == 3);
+  const um_status status = um_verify(model, nullptr, &error);
+  if (status == UM_NO_CODE_FOR_CPU) return;  // an older processor
+  CHECK_MESSAGE(status == UM_OK, error.message);
+}
+
 TEST_CASE("a file of version 1 of the format runs") {
   um_open_options options = {};
   options.size = sizeof options;

@@ -174,6 +174,20 @@ Bytes BytesOf(const Rows& rows) {
 
 }  // namespace
 
+void Image::BeginExample(uint32_t method) {
+  examples.push_back({method, static_cast<uint32_t>(example_tensors.size()), 0});
+}
+
+void Image::Tensor(const std::vector<float>& values, double tolerance) {
+  while (example_data.size() % kExampleAlignment != 0) example_data.push_back(0);
+  const size_t bytes = values.size() * sizeof(float), at = example_data.size();
+  example_data.resize(at + bytes);
+  if (bytes > 0) memcpy(example_data.data() + at, values.data(), bytes);
+  example_tensors.push_back({UM_F32, static_cast<uint32_t>(shapes.size()), 1, 0, at, bytes, tolerance});
+  shapes.push_back({static_cast<int64_t>(values.size())});
+  ++examples.back().tensor_count;
+}
+
 Bytes Image::Encode() const {
   std::vector<Part> parts = {{SectionKind::kStrings, 0, BytesOf(strings)},
                              {SectionKind::kStringBytes, 0, BytesOf(string_bytes)},
@@ -198,6 +212,11 @@ Bytes Image::Encode() const {
                              {SectionKind::kShapes, 0, BytesOf(shapes)}};
   for (uint32_t target : targets) parts.push_back({SectionKind::kCodeEntries, target, BytesOf(entries)});
   for (uint32_t target : targets) parts.push_back({SectionKind::kMachineCode, target, code});
+  if (!examples.empty()) {
+    parts.push_back({SectionKind::kExamples, 0, BytesOf(examples)});
+    parts.push_back({SectionKind::kExampleTensors, 0, BytesOf(example_tensors)});
+    parts.push_back({SectionKind::kExampleData, 0, example_data});
+  }
   parts.push_back({SectionKind::kWeightData, 0, weight_data});
 
   std::vector<SectionEntry> table;
@@ -371,6 +390,18 @@ Image Example() {
   image.Arena(image.Const(0));
   image.Raise(0);
   image.Message("this path was never traced", "net.py", 9);
+  return image;
+}
+
+Image Verifiable(float expected) {
+  Image image = Example();
+  image.oldest_reader = 4;
+  image.BeginExample(0);
+  image.Tensor({1, 2, 3});
+  image.Tensor({4, expected, 12}, 0.125);
+  image.BeginExample(3);
+  image.Tensor({__builtin_nanf(""), __builtin_inff()});
+  image.Tensor({__builtin_nanf(""), __builtin_inff()}, 0.125);
   return image;
 }
 

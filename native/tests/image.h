@@ -51,6 +51,10 @@ struct Image {
   uint32_t Kernel(const std::string& name, const std::vector<BufferRow>& operands, uint32_t ints, uint64_t entry);
   uint32_t Weight(const std::string& name, const std::vector<float>& values);  // 1-D, f32
 
+  // A call of a method: its inputs, then its outputs, all 1-D f32. After all methods and weights.
+  void BeginExample(uint32_t method);
+  void Tensor(const std::vector<float>& values, double tolerance = 0);
+
   Bytes Encode() const;
 
   std::vector<StringRow> strings;
@@ -74,6 +78,9 @@ struct Image {
   std::string kernel_texts;
   std::vector<WeightRow> weights;
   std::vector<ShapeRow> shapes;
+  std::vector<ExampleRow> examples;
+  std::vector<ExampleTensorRow> example_tensors;
+  Bytes example_data;
   std::vector<CodeEntryRow> entries;
   Bytes code;
   Bytes weight_data;
@@ -92,6 +99,8 @@ inline DimRow Symbol(int64_t number) { return {static_cast<uint32_t>(DimKind::kS
 
 // A file with all that there is: see the comments in image.cpp. Its code needs an x86-64 processor of level v3.
 Image Example();
+// The same with two examples, in format version 4: forward([1, 2, 3]) is [4, expected, 12], where 8 is right.
+Image Verifiable(float expected);
 // Calls that are cut into pieces: method "turn" doubles f32[s0, s1] and turns its rows round, through local buffers;
 // pieces are of `grain` rows. In format version 3.
 Image Cut(int64_t grain);

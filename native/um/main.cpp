@@ -15,6 +15,7 @@ constexpr const char* kHelp =
     "  um info FILE                 what the file holds: methods, signatures, targets, digest\n"
     "  um run FILE ARGUMENT...      runs a method and prints its outputs\n"
     "  um bench FILE ARGUMENT...    measures the time of a call\n"
+    "  um verify FILE               runs the examples in the file: ok, or the first output that differs\n"
     "\n"
     "An ARGUMENT is a tensor: x.npy, all tensors of x.npz, or a literal like 3.5, 1,2,3 or [[1,2],[3,4]].\n"
     "NAME=... gives it to the input of that name (-- before the first argument where that is negative).\n"
@@ -55,11 +56,13 @@ int main(int count, char** words) {
     return count > 1 ? tool::kOk : tool::kUsage;
   }
   tool::Options options;
-  if (strcmp(command, "info") != 0 && strcmp(command, "run") != 0 && strcmp(command, "bench") != 0) {
+  if (strcmp(command, "info") != 0 && strcmp(command, "run") != 0 && strcmp(command, "bench") != 0 &&
+      strcmp(command, "verify") != 0) {
     tool::Complain("there is no command \"%s\"; `um --help` lists them", command);
     return tool::kUsage;
   }
   if (!tool::ReadOptions(count - 2, words + 2, &options)) return tool::kUsage;
   if (strcmp(command, "info") == 0) return tool::Info(options);
+  if (strcmp(command, "verify") == 0) return tool::Verify(options);
   return strcmp(command, "run") == 0 ? tool::Run(options) : tool::Bench(options);
 }

@@ -74,5 +74,6 @@ void PrintTensor(const char* name, const um_tensor& tensor);
 int Info(const Options& options);
 int Run(const Options& options);
 int Bench(const Options& options);
+int Verify(const Options& options);
 
 }  // namespace tool

@@ -7,13 +7,13 @@ import random
 from collections.abc import Iterator
 
 import pytest
-from tests.archive_images import image
+from tests.archive_images import image, with_examples
 
 from unmoor import archive
 from unmoor.archive import layout
 from unmoor.errors import ArchiveError
 
-DATA = archive.write(image())
+DATA = archive.write(with_examples(image()))
 
 
 def entries(data: bytes) -> Iterator[tuple[int, layout.Section, int, int]]:

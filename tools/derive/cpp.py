@@ -14,6 +14,7 @@ C_TYPES = {
     "u32": "uint32_t {}",
     "i64": "int64_t {}",
     "u64": "uint64_t {}",
+    "f64": "double {}",
     "sha256": "uint8_t {}[32]",
     "magic": "uint8_t {}[8]",
 }
@@ -73,6 +74,7 @@ def layout_constants() -> str:
         f"constexpr uint32_t kSectionAlignment = {layout.SECTION_ALIGNMENT};",
         f"constexpr uint32_t kWeightsAlignment = {layout.WEIGHTS_ALIGNMENT};",
         f"constexpr uint32_t kWeightAlignment = {layout.WEIGHT_ALIGNMENT};",
+        f"constexpr uint32_t kExampleAlignment = {layout.EXAMPLE_ALIGNMENT};",
         f"constexpr uint32_t kDigestedHeaderBytes = {layout.HEADER.offsets[-1]};",
         f"constexpr uint32_t kSectionApart = {layout.APART};  // SectionEntry.flags",
     ]

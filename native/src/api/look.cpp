@@ -66,6 +66,8 @@ const char* um_status_name(um_status status) {
       return "UM_NOT_TRACED";
     case UM_TOO_LARGE:
       return "UM_TOO_LARGE";
+    case UM_WRONG_RESULT:
+      return "UM_WRONG_RESULT";
   }
   return "an unknown status";
 }

@@ -137,8 +137,8 @@ um_status Archive::CheckPlaces(um_error* error) {
   if (end != header_.file_bytes) {
     return Fail(error, UM_DAMAGED, "the file is damaged: there are bytes behind the last section");
   }
-  uint32_t present = 0;
-  for (const SectionEntry& entry : table_) present |= 1u << entry.kind;
+  uint64_t present = 0;
+  for (const SectionEntry& entry : table_) present |= uint64_t{1} << entry.kind;
   for (const SectionRule& rule : format::kSectionRules) {
     if (!rule.optional && (present >> static_cast<uint32_t>(rule.kind) & 1) == 0) {
       return Fail(error, UM_DAMAGED, "the file is damaged: it has no section %s", rule.name);

@@ -58,7 +58,7 @@ class Archive {
   um_status CheckSections(um_error* error);
   um_status KeepCode(const format::SectionEntry& entry, Span<const uint8_t> bytes, um_error* error);
 
-  static constexpr uint32_t kKinds = 32;
+  static constexpr uint32_t kKinds = 64;
   bool accelerated_ = false;
   format::Header header_;
   Block table_copy_;

@@ -60,7 +60,10 @@ Tables::Tables(const Archive& archive)
       states(Rows<format::StateRow>(archive, SectionKind::kStates)),
       state_inputs(Rows<format::StateInputRow>(archive, SectionKind::kStateInputs)),
       updates(Rows<format::UpdateRow>(archive, SectionKind::kUpdates)),
-      builtins(Rows<format::BuiltinRow>(archive, SectionKind::kBuiltins)) {}
+      builtins(Rows<format::BuiltinRow>(archive, SectionKind::kBuiltins)),
+      examples(Rows<format::ExampleRow>(archive, SectionKind::kExamples)),
+      example_tensors(Rows<format::ExampleTensorRow>(archive, SectionKind::kExampleTensors)),
+      example_data(archive.section(SectionKind::kExampleData)) {}
 
 Program::Program(const Tables& tables_in, const format::ProgramRow& row_in)
     : tables(tables_in),

@@ -44,6 +44,9 @@ struct Tables {
   Table<format::StateInputRow> state_inputs;
   Table<format::UpdateRow> updates;
   Table<format::BuiltinRow> builtins;
+  Table<format::ExampleRow> examples;
+  Table<format::ExampleTensorRow> example_tensors;
+  Span<const uint8_t> example_data;
 };
 
 // One program: its rows of the tables.

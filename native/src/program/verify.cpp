@@ -199,7 +199,8 @@ um_status Verify(const Tables& tables, const Archive& archive, um_error* error) 
   UM_TRY(VerifyStates(tables, error));
   UM_TRY(VerifyBuiltins(tables, error));
   for (const format::ProgramRow& row : tables.programs) UM_TRY(VerifyProgram(Program(tables, row), error));
-  return VerifyEffects(tables, error);
+  UM_TRY(VerifyEffects(tables, error));
+  return VerifyExamples(tables, error);
 }
 
 }  // namespace um

@@ -12,6 +12,7 @@ namespace um {
 [[nodiscard]] um_status VerifyStrings(const Tables& tables, um_error* error);
 [[nodiscard]] um_status VerifySpans(const Tables& tables, um_error* error);
 [[nodiscard]] um_status VerifyKernelsAndWeights(const Tables& tables, const Archive& archive, um_error* error);
+[[nodiscard]] um_status VerifyExamples(const Tables& tables, um_error* error);
 [[nodiscard]] um_status VerifyProgram(const Program& program, um_error* error);
 
 }  // namespace um

@@ -71,7 +71,8 @@ class SpanWalk {
         sources_(t.sources.size()),
         buffers_(t.buffers.size()),
         kernel_texts_(t.kernel_texts.size()),
-        shapes_(t.shapes.size()) {}
+        shapes_(t.shapes.size()),
+        example_tensors_(t.example_tensors.size()) {}
 
   um_status Run(um_error* error) {
     for (uint32_t k = 0; k < t_.methods.size(); ++k) {
@@ -94,9 +95,13 @@ class SpanWalk {
     for (uint32_t k = 0; k < t_.weights.size(); ++k) {
       if (!shapes_.Take(t_.weights[k].first_dim, t_.weights[k].dim_count)) return Damaged("the weight", k, error);
     }
+    for (uint32_t k = 0; k < t_.examples.size(); ++k) {
+      if (!TakeExample(t_.examples[k])) return Damaged("the example", k, error);
+    }
     for (const Owned* table :
          {&names_, &constants_, &graphs_, &programs_, &specs_, &dims_, &relations_, &formulas_, &checks_, &tensors_,
-          &instructions_, &registers_, &messages_, &sources_, &buffers_, &kernel_texts_, &shapes_}) {
+          &instructions_, &registers_, &messages_, &sources_, &buffers_, &kernel_texts_, &shapes_,
+          &example_tensors_}) {
       if (!table->AllTaken()) return Fail(error, UM_DAMAGED, "the file is damaged: it has rows that nothing uses");
     }
     return UM_OK;
@@ -125,9 +130,17 @@ class SpanWalk {
     return true;
   }
 
+  bool TakeExample(const format::ExampleRow& example) {
+    if (!example_tensors_.Take(example.first_tensor, example.tensor_count)) return false;
+    for (const format::ExampleTensorRow& row : t_.example_tensors.part(example.first_tensor, example.tensor_count)) {
+      if (!shapes_.Take(row.first_dim, row.dim_count)) return false;
+    }
+    return true;
+  }
+
   const Tables& t_;
   Owned names_, constants_, graphs_, programs_, specs_, dims_, relations_, formulas_, checks_, tensors_, instructions_,
-      registers_, messages_, sources_, buffers_, kernel_texts_, shapes_;
+      registers_, messages_, sources_, buffers_, kernel_texts_, shapes_, example_tensors_;
 };
 
 }  // namespace

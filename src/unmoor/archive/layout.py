@@ -18,16 +18,18 @@ MAGIC = b"\x8dUNM\r\n\x1a\n"  # a byte that is no ASCII, both line ends, and DOS
 VERSION = 1  # written by this code, and readable by readers of that version; but for
 VERSION_OF_STATE = 2  # files with states or updates, and
 VERSION_OF_BUILTINS = 3  # files with builtins, and
-VERSION_OF_GRAIN = 3  # files with calls that may be cut into pieces
-READS = 3  # readers refuse a file whose `oldest_reader` is greater
+VERSION_OF_GRAIN = 3  # files with calls that may be cut into pieces, and
+VERSION_OF_EXAMPLES = 4  # files with examples
+READS = 4  # readers refuse a file whose `oldest_reader` is greater
 
 SECTION_ALIGNMENT = 64
 WEIGHTS_ALIGNMENT = 4096  # of the weights section: pages can be mapped
 WEIGHT_ALIGNMENT = 64  # of each weight in it
+EXAMPLE_ALIGNMENT = 64  # of each tensor of an example
 DIGEST_BYTES = 32
 
-FORMATS = {"u32": "I", "i64": "q", "u64": "Q", "sha256": "32s", "magic": "8s"}
-SIZES = {"u32": 4, "i64": 8, "u64": 8, "sha256": 32, "magic": 8}
+FORMATS = {"u32": "I", "i64": "q", "u64": "Q", "f64": "d", "sha256": "32s", "magic": "8s"}
+SIZES = {"u32": 4, "i64": 8, "u64": 8, "f64": 8, "sha256": 32, "magic": 8}
 
 
 @dataclass(frozen=True)
@@ -307,7 +309,11 @@ WEIGHT = Row(
         Field("n", "i64", "panels: columns, else 0"),
     ),
 )
-SHAPE = Row("ShapeRow", "One size of a weight's shape.", (Field("size", "i64", "elements, >= 0"),))
+SHAPE = Row(
+    "ShapeRow",
+    "One size of the shape of a weight, or of a tensor of an example.",
+    (Field("size", "i64", "elements, >= 0"),),
+)
 STATE = Row(
     "StateRow",
     "A tensor that a session keeps from call to call. States have distinct names.",
@@ -338,6 +344,25 @@ BUILTIN = Row(
     "A builtin of the runtime that the programs call. Names are distinct, and each is called.",
     (_u32("name", "its name", "strings"),),
 )
+EXAMPLE = Row(
+    "ExampleRow",
+    "A call of a method in a session as it is before its first call, and what it must give. Its tensors are those that "
+    "the caller gives, then those of all outputs of the method's programs: what it returns, and the new values of what "
+    "it changes.",
+    (_u32("method", "the method, which has a program", "methods"), *_span("tensor", "its tensors", "example_tensors")),
+)
+EXAMPLE_TENSOR = Row(
+    "ExampleTensorRow",
+    "A tensor of an example. Its bytes are at the first multiple of 64 behind those of the one before.",
+    (
+        _u32("dtype", "element type", "dtype"),
+        *_span("dim", "its shape", "shapes"),
+        RESERVED,
+        Field("offset", "u64", "in the section `example_data`"),
+        Field("bytes", "u64", "length"),
+        Field("tolerance", "f64", "outputs of floats: the difference allowed in each element, finite; else 0"),
+    ),
+)
 CODE_ENTRY = Row(
     "CodeEntryRow", "Where a kernel starts.", (Field("offset", "u64", "byte offset of its first instruction"),)
 )
@@ -364,13 +389,16 @@ SECTIONS = (
     Section("buffers", 19, "The kernels' buffers.", BUFFER),
     Section("kernel_texts", 20, "The text of the kernels, one after the other."),
     Section("weights", 21, "The constants.", WEIGHT),
-    Section("shapes", 22, "Shapes of the weights.", SHAPE),
+    Section("shapes", 22, "Shapes of the weights and of the examples' tensors.", SHAPE),
     Section("code_entries", 23, "One row for each kernel, in order.", CODE_ENTRY, "target code", optional=True),
     Section("machine_code", 24, "Relocation-free machine code for one target.", None, "target code", optional=True),
     Section("states", 26, "What sessions keep.", STATE, optional=True),
     Section("state_inputs", 27, "Inputs that sessions give.", STATE_INPUT, optional=True),
     Section("updates", 28, "Outputs that are written back.", UPDATE, optional=True),
     Section("builtins", 29, "What the programs need of the runtime.", BUILTIN, optional=True),
+    Section("examples", 30, "Calls, and what they must give.", EXAMPLE, optional=True),
+    Section("example_tensors", 31, "Their tensors.", EXAMPLE_TENSOR, optional=True),
+    Section("example_data", 32, "Those tensors' bytes, zeros between them.", optional=True),
     Section("weight_data", 25, "The constants' bytes, zeros between them.", aligned=WEIGHTS_ALIGNMENT),
 )
 BY_NAME = {s.name: s for s in SECTIONS}
@@ -378,7 +406,7 @@ BY_KIND = {s.kind: s for s in SECTIONS}
 
 # Rows are owned: those of the roots by the file, each other row by the one row whose run it is in. A walk over roots,
 # and in each row over its runs in the order of the fields, meets the rows of every table in order, and all of them.
-ROOTS = ("methods", "kernels", "weights", "states", "state_inputs", "updates", "builtins")
+ROOTS = ("methods", "kernels", "weights", "states", "state_inputs", "updates", "builtins", "examples")
 STATEFUL = ("states", "state_inputs", "updates")
 RUNS = {s.name: tuple(f for f in s.row.fields if f.count) if s.row else () for s in SECTIONS}
 
@@ -393,6 +421,8 @@ assert len(BY_KIND) == len(SECTIONS)
 
 def version_of(section: str) -> int:
     """The oldest version whose readers know a kind of section."""
+    if section.startswith("example"):
+        return VERSION_OF_EXAMPLES
     if section == "builtins":
         return VERSION_OF_BUILTINS
     return VERSION_OF_STATE if section in STATEFUL else VERSION

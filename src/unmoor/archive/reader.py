@@ -12,6 +12,7 @@ from unmoor import dtypes
 from unmoor.archive import layout
 from unmoor.archive.container import Container, open_container
 from unmoor.archive.effects import check_effects, effects_of
+from unmoor.archive.examples import examples_of
 from unmoor.archive.rules import check_program
 from unmoor.archive.tables import Record, Tables
 from unmoor.errors import ArchiveError, UnmoorError
@@ -103,7 +104,7 @@ class _Decoder:
                 check_effects(program.signature, states, weights, f"method {method.name}, program {number}")
         if any(weights[s.weight].panels is not None for s in states):
             raise ArchiveError("the file is damaged: a state's first value is a packed weight")
-        return Image(methods, kernels, weights, self._code(kernels), states)
+        return Image(methods, kernels, weights, self._code(kernels), states, examples_of(t, self.container, methods))
 
     def _check_tiling(self, section: str, spans: Sequence[tuple[int, int]]) -> None:
         """Texts lie one after the other and fill their section."""

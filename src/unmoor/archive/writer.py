@@ -14,7 +14,18 @@ from unmoor.errors import ArchiveError
 from unmoor.ir.graph import Relation, Source
 from unmoor.ir.kernel import PANEL_ALIGN, PANEL_WIDTH, Kernel
 from unmoor.ir.printer import print_kernel
-from unmoor.ir.program import JUMPS, Image, Instruction, Method, Opcode, Program, TensorRegister, Weight
+from unmoor.ir.program import (
+    JUMPS,
+    Example,
+    ExampleArray,
+    Image,
+    Instruction,
+    Method,
+    Opcode,
+    Program,
+    TensorRegister,
+    Weight,
+)
 from unmoor.ir.signature import Signature, TensorSpec
 from unmoor.ir.structure import print_structure
 
@@ -62,9 +73,10 @@ def chunks(image: Image, apart: Placing | None = None) -> Iterator[Bytes]:
 
 def _version(image: Image, parts: Sequence[Part]) -> int:
     """The oldest version of the format that has what the file uses."""
+    version = max(layout.version_of(p.section.name) for p in parts)
     if any(i.grain is not None for m in image.methods for p in m.programs for i in p.code):
-        return layout.VERSION_OF_GRAIN
-    return max(layout.version_of(p.section.name) for p in parts)
+        return max(version, layout.VERSION_OF_GRAIN)
+    return version
 
 
 def _entry(part: Part, offset: int) -> bytes:
@@ -82,10 +94,11 @@ class _Encoder:
     """Collects rows section by section."""
 
     def __init__(self) -> None:
-        self.rows: dict[str, list[tuple[int, ...]]] = {s.name: [] for s in layout.SECTIONS if s.row}
+        self.rows: dict[str, list[tuple[int | float, ...]]] = {s.name: [] for s in layout.SECTIONS if s.row}
         self.strings: dict[str, int] = {}
         self.string_bytes = bytearray()
         self.texts = {"graphs": bytearray(), "kernel_texts": bytearray()}
+        self.example_data = bytearray()
         self.builtins: dict[str, int] = {}
         self.string("")
 
@@ -99,7 +112,7 @@ class _Encoder:
             self.string_bytes += raw + b"\0"
         return self.strings[text]
 
-    def span(self, section: str, rows: Iterable[tuple[int, ...]]) -> tuple[int, int]:
+    def span(self, section: str, rows: Iterable[tuple[int | float, ...]]) -> tuple[int, int]:
         """Appends rows, and says which they are: (first, count)."""
         made = list(rows)  # encoding a row may append rows elsewhere, never here
         first = len(self.rows[section])
@@ -201,6 +214,16 @@ class _Encoder:
         shape = self.span("shapes", ((n,) for n in w.shape))
         return (self.string(w.name), w.dtype.code, *shape, *packed, offset, w.data.nbytes, *matrices)
 
+    def _example_tensor(self, tensor: ExampleArray) -> tuple[int | float, ...]:
+        self.example_data += bytes(-len(self.example_data) % layout.EXAMPLE_ALIGNMENT)
+        offset = len(self.example_data)
+        self.example_data += tensor.data
+        shape = self.span("shapes", ((n,) for n in tensor.shape))
+        return (tensor.dtype.code, *shape, 0, offset, len(tensor.data), tensor.tolerance)
+
+    def _example(self, example: Example) -> tuple[int | float, ...]:
+        return (example.method, *self.span("example_tensors", map(self._example_tensor, example.tensors)))
+
     def _effects(self, image: Image) -> None:
         """The programs' state inputs and updates."""
         numbers = {s.name: k for k, s in enumerate(image.states)}
@@ -222,7 +245,9 @@ class _Encoder:
         self.span("states", ((self.string(s.name), s.weight) for s in image.states))
         self._effects(image)
         self.span("builtins", ((self.string(name),) for name in self.builtins))
-        single: dict[str, tuple[Bytes, ...]] = {"string_bytes": (bytes(self.string_bytes),)}
+        self.span("examples", map(self._example, image.examples))
+        single: dict[str, tuple[Bytes, ...]] = {"example_data": (bytes(self.example_data),)}
+        single |= {"string_bytes": (bytes(self.string_bytes),)}
         single |= {name: (bytes(text),) for name, text in self.texts.items()}
         codes = sorted(image.code, key=lambda c: c.target.code)
         parts = []

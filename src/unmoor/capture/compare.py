@@ -25,7 +25,8 @@ def difference(want: Outcome, got: Outcome) -> tuple[str, dict[str, float]]:
         return f"the result is of the form {_form(got)} in place of {_form(want)}", {}
     off: dict[str, float] = {}
     for name, one in want.values.items():
-        w, g = torch.as_tensor(one), torch.as_tensor(got.values[name])
+        w = _tensor(one)
+        g = _tensor(got.values[name], w.dtype)
         if w.shape != g.shape or w.dtype != g.dtype:
             shown = f"{g.dtype}{list(g.shape)} in place of {w.dtype}{list(w.shape)}"
             return f"{name} is {shown}".replace("torch.", ""), off
@@ -33,6 +34,10 @@ def difference(want: Outcome, got: Outcome) -> tuple[str, dict[str, float]]:
         if off[name] > TOLERANCE.get(BY_TORCH_NAME[str(w.dtype).removeprefix("torch.")], 0.0):
             return f"{name} is off by {off[name]:.2g} of its largest element", off
     return "", off
+
+
+def _tensor(value: Any, dtype: torch.dtype | None = None) -> torch.Tensor:
+    return as_tensor(value, dtype) if isinstance(value, np.ndarray) else torch.as_tensor(value)
 
 
 def _form(outcome: Outcome) -> dict[str, object]:

@@ -11,7 +11,7 @@ import numpy as np
 from unmoor import archive, ops, runtime
 from unmoor.cli.arguments import trust_of
 from unmoor.dtypes import numbers_of
-from unmoor.errors import NotTraced
+from unmoor.errors import NotTraced, VerifyError
 from unmoor.ir.graph import Graph
 from unmoor.ir.parser import parse_graph
 from unmoor.ir.program import Image, Method, Program
@@ -56,7 +56,17 @@ def execute(asked: argparse.Namespace) -> int:
             for program in method.programs:
                 model.reset_state()
                 failed += not _results(model, method.name, program, graphs[method.name], whose)
-    return 1 if failed else 0
+    return 1 if failed + (not _examples(model)) else 0
+
+
+def _examples(model: runtime.Model) -> bool:
+    """Runs the file's examples; says what came."""
+    try:
+        print(model.verify().replace("ok: ", "ok       "))
+    except VerifyError as error:
+        print(f"WRONG    {error}")
+        return False
+    return True
 
 
 def _graph(image: Image, method: Method) -> Graph:

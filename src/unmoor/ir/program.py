@@ -24,6 +24,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
 
+import numpy as np
+
 from unmoor.dtypes import DType
 from unmoor.ir.graph import Source
 from unmoor.ir.kernel import Kernel, Panels
@@ -199,6 +201,32 @@ class Method:
 
 
 @dataclass(frozen=True)
+class ExampleArray:
+    """A tensor of an example: its bytes, and the difference that is allowed in each element (0 for inputs)."""
+
+    dtype: DType
+    shape: tuple[int, ...]
+    data: bytes
+    tolerance: float = 0.0
+
+    @property
+    def array(self) -> np.ndarray:
+        return np.frombuffer(self.data, self.dtype.numpy).reshape(self.shape)
+
+
+@dataclass(frozen=True)
+class Example:
+    """A call of the method of that number in a fresh session, and what it must give.
+
+    `tensors` are those that the caller gives, then those of all outputs: what is returned, and the new values of what
+    the call changes.
+    """
+
+    method: int
+    tensors: tuple[ExampleArray, ...]
+
+
+@dataclass(frozen=True)
 class Image:
     """Everything a file holds, before encoding: what `archive` writes and the native runtime runs."""
 
@@ -207,3 +235,4 @@ class Image:
     weights: tuple[Weight, ...]
     code: tuple[ObjectCode, ...]
     states: tuple[State, ...] = ()
+    examples: tuple[Example, ...] = ()

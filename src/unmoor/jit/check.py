@@ -78,7 +78,7 @@ class _Check:
             compiled = self.programs.compile_for(*capture.rebuild(original.arguments, tuple(arrays)))
         except UnmoorError:
             return
-        for seed, shapes in enumerate(sizes_like(compiled, [a.shape for a in arrays])):
+        for seed, shapes in enumerate(all_sizes_like(compiled, [a.shape for a in arrays])):
             yield original, lambda shapes=shapes, seed=seed: original.made_of(shapes, seed)  # type: ignore[misc]
 
     def _one(self, original: Original, leaves: Leaves) -> None:
@@ -87,6 +87,8 @@ class _Check:
         twin = self.twin or original.as_traced(self.recording)
         self.twin = None if self.recording.states else twin
         self.programs.model.reset_state()
+        changed = self.recording.changed
+        unchanged = {f"argument {k} after the call" for k in range(len(leaves)) if k not in changed}
         for number in range(2 if self.recording.states else 1):
             try:
                 want, got = self._outcomes(twin, original, leaves)
@@ -101,7 +103,7 @@ class _Check:
                     f"that is now: {wrong}. {self._first_difference(original, leaves)} To save it as it is: "
                     "unmoor.save(..., check=False)"
                 )
-            self.report.add(sizes, off)
+            self.report.add(sizes, {name: distance for name, distance in off.items() if name not in unchanged})
 
     def _outcomes(self, twin: Twin, original: Original, leaves: Leaves) -> tuple[Outcome, Outcome]:
         """What the original gives, or the reference in its place, and what the program gives. Raises _Refused."""
@@ -119,8 +121,7 @@ class _Check:
         got.values.update({f"the state {name}": after[name] for name in self.states})
         if self.draws:
             want = self._reference(want, leaves, states)
-        given = list(got.values.values())
-        return want, capture.outcome_of(got, given) if list(want.values) != list(got.values) else got
+        return want, got
 
     def _reference(self, eager: Outcome, leaves: Leaves, states: dict[str, np.ndarray]) -> Outcome:
         """What the recorded graph gives in its interpreter: results, arguments and states after the call."""
@@ -173,18 +174,33 @@ class _Refused(Exception):
     """One of both does not take the inputs."""
 
 
-def sizes_like(compiled: Compiled, shapes: Sequence[tuple[int, ...]]) -> Iterator[list[tuple[int, ...]]]:
+Shapes = Sequence[tuple[int, ...]]
+
+
+def all_sizes_like(compiled: Compiled, shapes: Shapes) -> Iterator[Shapes]:
     """Sizes of inputs like an example's: its own, then with each symbolic size in turn replaced by others."""
-    dims = [spec.type.shape for spec in compiled.signature.inputs[: len(shapes)]]
-    known: dict[str, int] = {}
-    for shape, sizes in zip(shapes, dims, strict=True):
-        known.update({d.symbol: n for d, n in zip(sizes, shape, strict=True) if d.symbol is not None})
-    yield list(shapes)
+    dims, known = _dims(compiled, shapes)
+    yield shapes
     for symbol, size in ((s, n) for n in SIZES for s in known):
         if size != known[symbol]:
             yield [_sizes(d, {**known, symbol: size}) for d in dims]
     if known and sum(int(np.prod(shape)) for shape in shapes) < MANY:
         yield [_sizes(d, {symbol: 2 * size + 1 for symbol, size in known.items()}) for d in dims]
+
+
+def sizes_like(compiled: Compiled, shapes: Shapes, size: int) -> Shapes:
+    """Sizes like an example's, with all symbolic ones replaced by `size` where they are larger."""
+    dims, known = _dims(compiled, shapes)
+    return [_sizes(d, {symbol: min(size, n) for symbol, n in known.items()}) for d in dims]
+
+
+def _dims(compiled: Compiled, shapes: Shapes) -> tuple[list[tuple[Dim, ...]], dict[str, int]]:
+    """The dims of the inputs that are given, and what their symbols are in the example."""
+    dims = [spec.type.shape for spec in compiled.signature.inputs[: len(shapes)]]
+    known: dict[str, int] = {}
+    for shape, sizes in zip(shapes, dims, strict=True):
+        known.update({d.symbol: n for d, n in zip(sizes, shape, strict=True) if d.symbol is not None})
+    return dims, known
 
 
 def _sizes(dims: tuple[Dim, ...], env: dict[str, int]) -> tuple[int, ...]:

@@ -45,7 +45,7 @@ class MethodReport:
         return "\n".join(lines)
 
     def _details(self) -> list[str]:
-        lines = [f"  sizes     {_some(self.compared)}"]
+        lines = [f"  sizes     {_some(list(dict.fromkeys(self.compared)))}"]
         close = [
             f"{name} {distance:.1g}" + (f" at {at}" if distance else "") for name, (distance, at) in self.off.items()
         ]

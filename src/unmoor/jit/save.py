@@ -7,6 +7,7 @@ from typing import IO
 
 from unmoor import archive
 from unmoor.ir.target import ALL, Target
+from unmoor.jit.examples import most
 from unmoor.jit.report import Report
 from unmoor.jit.traced import TracedFunction, TracedModule
 
@@ -22,6 +23,7 @@ def save(
     file: str | os.PathLike[str] | IO[bytes],
     targets: tuple[Target, ...] = ALL,
     check: bool = True,
+    examples: bool | int = True,
 ) -> Digest:
     """Writes a traced function to a path or a binary file object, and returns the digest that `load(trust=...)` takes.
 
@@ -30,12 +32,17 @@ def save(
 
     First the programs are compared with the original, see `TracedFunction.check`: a difference raises VerifyError, and
     nothing is written. The returned digest has what was compared as `report`. `check=False` leaves that out.
+
+    The file holds examples, with which `unmoor verify`, `um verify` and `um_verify` check it on any host: what it was
+    traced on, what its programs give for that, and tolerances. They take at most 256 KB, or as many bytes as `examples`
+    says; larger ones give way to smaller inputs made from them. `examples=False` leaves them out.
     """
+    most(examples)
     report = traced.check() if check else None
     if isinstance(file, str | os.PathLike):
-        digest = Digest(archive.write_file(traced.image(targets), file))
+        digest = Digest(archive.write_file(traced.image(targets, examples), file))
     else:
-        data = traced.to_bytes(targets)
+        data = traced.to_bytes(targets, examples)
         file.write(data)
         digest = Digest(archive.digest(data))
     digest.report = report

@@ -17,6 +17,7 @@ from unmoor.ir.target import ALL, Target
 from unmoor.jit.assumptions import describe
 from unmoor.jit.check import check
 from unmoor.jit.code import is_large, python_source
+from unmoor.jit.examples import most, with_examples
 from unmoor.jit.listing import Listing
 from unmoor.jit.report import MethodReport, Report
 from unmoor.jit.specialisations import Group, Specialisations
@@ -277,13 +278,23 @@ class TracedFunction:
         return check(self._programs, self._originals)
 
     # -- saving -------------------------------------------------------------------------------
-    def image(self, targets: tuple[Target, ...] = ALL) -> Image:
-        """What a file of it holds: every signature that is compiled, with machine code for each of `targets`."""
-        return self._programs.link(targets)
+    def image(self, targets: tuple[Target, ...] = ALL, examples: bool | int = False) -> Image:
+        """What a file of it holds: every signature that is compiled, with machine code for each of `targets`.
 
-    def to_bytes(self, targets: tuple[Target, ...] = ALL) -> bytes:
+        `examples` says whether examples are part of it, or how many bytes they may take: see `save`.
+        """
+        image = self._programs.link(targets)
+        return with_examples(image, self._programs, [self._kept_examples], most(examples)) if examples else image
+
+    @property
+    def _kept_examples(self) -> tuple[str, list[Original]]:
+        """The method's name, and what it was traced on, each once."""
+        kept = {id(o): o for o in self._originals if o is not None}
+        return self._method, list(kept.values())
+
+    def to_bytes(self, targets: tuple[Target, ...] = ALL, examples: bool | int = False) -> bytes:
         """The file as bytes. Equal traces give equal bytes."""
-        return archive.write(self.image(targets))
+        return archive.write(self.image(targets, examples))
 
 
 Calls = Mapping[str, tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any], str]]
@@ -353,10 +364,14 @@ class TracedModule:
         """What `TracedFunction.check` says of each method."""
         return Report(tuple(method._check() for method in self.methods.values()))
 
-    def image(self, targets: tuple[Target, ...] = ALL) -> Image:
-        """What a file of it holds."""
-        return self._any.image(targets)
+    def image(self, targets: tuple[Target, ...] = ALL, examples: bool | int = False) -> Image:
+        """What a file of it holds; with examples of each method, if that is asked for."""
+        image = self._any.image(targets)
+        if not examples:
+            return image
+        kept = [method._kept_examples for method in self.methods.values()]
+        return with_examples(image, self._any._programs, kept, most(examples))
 
-    def to_bytes(self, targets: tuple[Target, ...] = ALL) -> bytes:
+    def to_bytes(self, targets: tuple[Target, ...] = ALL, examples: bool | int = False) -> bytes:
         """The file as bytes."""
-        return archive.write(self.image(targets))
+        return archive.write(self.image(targets, examples))

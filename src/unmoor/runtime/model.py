@@ -72,6 +72,7 @@ class Method(_native.Function):
         flat = bool(info.signatures) and _is_flat(arguments)
         returns = _returns(result, outputs)
         self._changed = changed
+        self._bound = (model, number, outputs, changed)
         self._names = _parameter_names(arguments, info.signatures)
         self.bind(model, number, self._slow, self._rebuilt, flat, returns, OUTPUTS_AS[outputs_as], outputs, changed)
 
@@ -114,6 +115,18 @@ class Method(_native.Function):
         if GENERATOR not in self.state():
             raise SignatureError("the model draws no random numbers: there is nothing to seed")
         self.set_state({GENERATOR: np.array([number, 0], np.int64)})
+
+    def outputs_of(self, tensors: list[np.ndarray]) -> tuple[np.ndarray, ...]:
+        """The outputs of a call as arrays, in order: the tensors of its arguments in, without their structure.
+
+        What the call changes in place is changed in these arrays. Raises what a call raises, but compiles nothing.
+        """
+        flat = _native.Function()
+        flat.bind(*self._bound[:2], _returned, tuple, True, RETURNS_TUPLE, OUTPUTS_AS["numpy"], *self._bound[2:])
+        status, result = flat.run(*tensors)
+        if status != Status.OK:
+            raise error_of(status, result) if status > 0 else UnmoorError("the arrays cannot be read as they are")
+        return tuple(result)
 
     def _rebuilt(self, outputs: tuple[Any, ...]) -> Any:
         return self._rebuild(self.result, outputs)
@@ -222,6 +235,21 @@ class Model(Method):
         """What a call runs: "native x86-64-v4", or why there is no native code."""
         return self._handle.engine
 
+    def verify(self) -> str:
+        """Runs the examples in the file, in a session of its own: "ok", with how many gave what the file expects.
+
+        Raises VerifyError, which names the first output that differs: example, index, both values, tolerance.
+        """
+        try:
+            count = self._handle.verify()
+        except RuntimeError as error:
+            if len(error.args) == 2 and isinstance(error.args[0], int):
+                raise error_of(*error.args) from None
+            raise
+        if count == 0:
+            return "ok: the file is sound; it holds no examples"
+        return f"ok: {count} example{'s give' if count > 1 else ' gives'} what the file expects ({self.engine})"
+
     def info(self) -> ModelInfo:
         """What the file holds."""
         return ModelInfo(self.digest, self.engine, tuple(m.info_of_method for m in self.methods.values()))
@@ -234,6 +262,10 @@ class Model(Method):
         if name in methods:
             return methods[name]
         raise AttributeError(f"the model has no method or attribute {name}; its methods are {', '.join(methods)}")
+
+
+def _returned(args: tuple[Any, ...], kwargs: dict[str, Any], status: int, message: str) -> Any:
+    raise AssertionError("only `run` of this function is called")
 
 
 def _structures(name: str, signatures: list[Described]) -> tuple[Structure, Structure, int, bytes]:

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from unmoor.errors import ArchiveError, NotTraced, NotTrusted, SignatureError, UnmoorError, Unsupported
+from unmoor.errors import (
+    ArchiveError,
+    NotTraced,
+    NotTrusted,
+    SignatureError,
+    UnmoorError,
+    Unsupported,
+    VerifyError,
+)
 
 
 class Status(IntEnum):
@@ -25,6 +33,7 @@ class Status(IntEnum):
     OUTPUT_TOO_SMALL = 11
     NOT_TRACED = 12
     TOO_LARGE = 13
+    WRONG_RESULT = 14
 
 
 CLASSES: dict[Status, type[Exception]] = {
@@ -40,6 +49,7 @@ CLASSES: dict[Status, type[Exception]] = {
     Status.WRONG_INPUT: SignatureError,
     Status.NOT_TRACED: NotTraced,
     Status.TOO_LARGE: SignatureError,
+    Status.WRONG_RESULT: VerifyError,
 }
 
 

@@ -155,7 +155,7 @@ def test_a_newer_format_is_told_from_damage() -> None:
     data = bytearray(archive.write(image()))
     data[8:16] = (7).to_bytes(4, "little") + (5).to_bytes(4, "little")
     with pytest.raises(
-        ArchiveError, match=r"format version 7, readable from version 5 on, and this Unmoor reads version 3"
+        ArchiveError, match=r"format version 7, readable from version 5 on, and this Unmoor reads version 4"
     ):
         archive.read(bytes(data))
 

@@ -57,7 +57,12 @@ def test_verify_says_what_it_checked(saved, capsys) -> None:
     for words, whose in ([], "made from the file's kernels"), (["--trust", "yes"], "the file's machine code"):
         assert main(["verify", saved[0], *words]) == 0
         out = capsys.readouterr().out
-        assert whose in out and "WRONG" not in out and out.count("ok ") == 5
+        assert (
+            whose in out
+            and "WRONG" not in out
+            and out.count("ok ") == 6
+            and "1 example gives what the file expects" in out
+        )
 
 
 def test_verify_finds_a_kernel_that_computes_something_else(saved, tmp_path: Path, capsys) -> None:
