@@ -69,6 +69,18 @@ def test_the_refusal_that_the_readme_shows(tmp_path: Path) -> None:
     assert shown in done.stderr
 
 
+def test_the_way_from_torchscript(tmp_path: Path) -> None:
+    (program,) = snippets("docs/torchscript.md", "python")
+    (shown,) = snippets("docs/torchscript.md", "text")
+    (tmp_path / "program.py").write_text(program)
+    refusal, digest = run([sys.executable, "program.py"], tmp_path).strip().split("\n")
+    assert shown.splitlines() == [refusal, "sha256:9f..."]
+    (command,) = snippets("docs/torchscript.md", "sh")
+    assert run(["sh", "-c", command.replace("sha256:9f...", digest)], tmp_path)
+    (source,) = snippets("README.md", "c")
+    assert run([build(source, tmp_path), "gate.unmoor", digest], tmp_path)
+
+
 def test_the_c_api_program(tmp_path: Path) -> None:
     net = torch.nn.Linear(3, 1)
     digest = unmoor.save(unmoor.trace(net, torch.ones(2, 3)), tmp_path / "net.unmoor")

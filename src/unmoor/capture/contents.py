@@ -14,6 +14,7 @@ import torch
 
 from unmoor.capture.bytecode import live_variables
 from unmoor.capture.numbers import Float, Int, Number
+from unmoor.capture.script.graphs import Receiver
 from unmoor.capture.source import current
 from unmoor.capture.stack import NOTHING, stack
 from unmoor.capture.torch_private import undispatched
@@ -86,7 +87,7 @@ class Contents:
             return self._function(value, depth)
         if isinstance(value, MethodType):
             return ("method", self.form(value.__func__, depth - 1), self.form(value.__self__, depth - 1))
-        if isinstance(value, torch.nn.Module):  # its attributes are told as what the call reaches outside
+        if isinstance(value, (torch.nn.Module, Receiver)):  # its attributes are told as what the call reaches outside
             return Same(value)
         return self._object(value, kind, depth)
 

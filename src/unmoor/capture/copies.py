@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterator
 from types import CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
+import torch
 from torch import nn
 
 from unmoor.capture.source import is_our_file, is_user_file
+from unmoor.capture.torch_private import owner_of
 
-_SHARED = (ModuleType, type, str, bytes, int, float, complex, type(None))
+_SHARED = (ModuleType, type, str, bytes, int, float, complex, type(None), torch._C.ScriptFunction)
 
 
 def copied(fn: Callable[..., Any]) -> Callable[..., Any]:
@@ -35,6 +37,8 @@ class _Copies:
             return self._function(value)
         if isinstance(value, MethodType):
             return MethodType(value.__func__, self.of(value.__self__))
+        if isinstance(value, torch._C.ScriptMethod):
+            return getattr(self.of(owner_of(value)), value.name)
         if isinstance(value, functools.partial):
             keywords = {k: self.of(v) for k, v in value.keywords.items()}
             return functools.partial(self.of(value.func), *map(self.of, value.args), **keywords)

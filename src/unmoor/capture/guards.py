@@ -30,6 +30,11 @@ class Guards:
     def __init__(self, tape: Tape) -> None:
         self.tape = tape
 
+    def _text(self, index: int | None = None) -> str:
+        """The user's text of the condition that the program evaluates."""
+        text = self.tape.condition()
+        return condition_text(user_frame(), index) if text is None else text
+
     def compare(
         self, a: Number, b: Number | Plain, op: str, index: int | None = None, shown: bool | None = None
     ) -> bool:
@@ -48,24 +53,23 @@ class Guards:
         always = isinstance(b, Number) and a.value is b.value and not data  # a size against itself
         if index is None and not always:
             held = self.tape.decide(held)
-        frame = user_frame()
-        inside = index is None and is_call(frame)
+        text, inside = self._text(index), index is None and self.tape.condition() is None and is_call(user_frame())
         froze = Froze.BRANCH_ON_DATA if data else Froze.BRANCH_ON_SIZE
-        message = branch_message(condition_text(frame, index), held if shown is None else shown, inside)
+        message = branch_message(text, held if shown is None else shown, inside)
         self.tape.guard(condition, held, message, froze, always)
         return held
 
     def truth(self, tensor: Value, held: bool) -> bool:
         """bool(tensor), which is `held` by its value, guarded."""
         condition = self.tape.pure("prim::truth", (tensor,), BOOL)
-        text = condition_text(user_frame())
+        text = self._text()
         held = self.tape.decide(held)
         self.tape.guard(condition, held, branch_message(text, held), Froze.BRANCH_ON_DATA)
         return held
 
     def equal(self, number: Number) -> None:
         """The number is what it is in this run: Python used it as a plain one."""
-        text = condition_text(user_frame())
+        text = self._text()
         hint = number.hint
         if isinstance(hint, float) and math.isnan(hint):
             condition = self.tape.pure("prim::compare", (number.value, number.value, "!="), BOOL)

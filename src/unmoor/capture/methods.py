@@ -118,7 +118,7 @@ def _install() -> None:
     for name in ("grad", "backward"):
         _replace(torch.autograd, name, _refused(f"torch.autograd.{name} inside a trace is not supported"))
     for cls in script_classes():
-        _replace(cls, "__call__", _refused("a TorchScript function inside a trace is not supported", _SCRIPT))
+        _replace(cls, "__call__", _interpreted)
 
 
 def bound_before() -> dict[Any, Method]:
@@ -166,7 +166,17 @@ _SWITCHES = {
     "get_num_threads": (Froze.OUTSIDE, "the number of threads"),
 }
 
-_SCRIPT = "trace the Python function that it was scripted from"
+
+def _interpreted(original: Any) -> Method:
+    """A call of TorchScript: its graph is interpreted."""
+
+    def function(self: Any, *args: Any, **kwargs: Any) -> Any:
+        recorder = active()
+        if recorder is None:
+            return original(self, *args, **kwargs)
+        return recorder.script(self, args, kwargs)
+
+    return function
 
 
 def _refused(what: str, way_out: str = "trace the forward pass alone") -> Callable[[Any], Method]:

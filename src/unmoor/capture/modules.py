@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from unmoor.capture.source import is_user_file, shown_name
-from unmoor.capture.torch_private import NormBase, is_dropout
+from unmoor.capture.torch_private import DropoutBase, NormBase, owner_of
 from unmoor.capture.warning import TrainingModeWarning
 from unmoor.ir.graph import NOWHERE, Source
 
@@ -33,6 +33,8 @@ def _reachable(fn: object) -> Iterator[tuple[str, object]]:
         for i, value in enumerate(fn.args):
             yield f"args.{i}", value
         yield from fn.keywords.items()
+    elif isinstance(fn, torch._C.ScriptMethod):
+        yield "", owner_of(fn)
     elif isinstance(fn, MethodType):
         yield "", fn.__self__
         yield from _reachable(fn.__func__)
@@ -63,6 +65,10 @@ class Modules:
             if name == "" and not isinstance(value, nn.Module):
                 for attribute, held in vars(value).items() if hasattr(value, "__dict__") else ():
                     self._visit(attribute, held)
+        self.scripted: dict[int, str] = {}  # paths by the identity that TorchScript's handles of one module share
+        for path, module in self.every():
+            if isinstance(module, torch.jit.ScriptModule):
+                self.scripted.setdefault(hash(module._c), path)
         self.paths = {id(m): path for root, top in self.roots.items() for path, m in _named(root, top)}
 
     def _visit(self, name: str, value: object) -> None:
@@ -81,6 +87,12 @@ class Modules:
             self._kept.append(tensor)  # alive, so that the identity stays its own
             origin = f"tensor {name}" if kind == "outside" else f"{kind} {name}"
             self._tensors[id(tensor)] = (kind, name, origin)
+
+    def know_constant(self, tensor: torch.Tensor, name: str) -> None:
+        """A tensor that TorchScript keeps: a constant of a graph, or an attribute."""
+        if id(tensor) not in self._tensors:
+            self._kept.append(tensor)
+            self._tensors[id(tensor)] = ("parameter", name, f"tensor {name}" if name else "a constant of the graph")
 
     def describe(self, tensor: torch.Tensor) -> tuple[str, str, str]:
         """(kind, name for the graph, origin for people) of a tensor that the run did not make."""
@@ -108,11 +120,17 @@ def _named(root: str, top: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 # -- training mode --------------------------------------------------------------------------------
 def acts_in_training(module: nn.Module) -> bool:
     """Whether a module does something else in training than deployment wants, and is in training mode."""
-    if not module.training:
+    if not in_training(module):
         return False
-    if is_dropout(module):
-        return bool(module.p)
-    return isinstance(module, (NormBase, nn.RReLU))
+    cls = getattr(nn, class_name(module), type(module)) if isinstance(module, torch.jit.ScriptModule) else type(module)
+    if issubclass(cls, DropoutBase):
+        return bool(getattr(module, "p", True))
+    return issubclass(cls, (NormBase, nn.RReLU))
+
+
+def in_training(module: nn.Module) -> bool:
+    """Whether a module is in training mode; one that TorchScript froze is not."""
+    return bool(getattr(module, "training", False))
 
 
 def warn_training_mode(modules: Modules) -> None:
@@ -123,7 +141,7 @@ def warn_training_mode(modules: Modules) -> None:
     rows = []
     for path, module in found:
         where = called_at(modules, module)
-        rows.append(f"  {path or 'the module'} ({type(module).__name__}){f', called at {where}' if str(where) else ''}")
+        rows.append(f"  {path or 'the module'} ({class_name(module)}){f', called at {where}' if str(where) else ''}")
     root = next(iter(modules.roots)) or "module"
     warnings.warn(
         "traced in training mode, where these modules drop elements or change their statistics:\n"
@@ -132,6 +150,11 @@ def warn_training_mode(modules: Modules) -> None:
         TrainingModeWarning,
         stacklevel=_stack_level(),
     )
+
+
+def class_name(module: nn.Module) -> str:
+    """The name of a module's class; of one of TorchScript, that of the class that it was made from."""
+    return str(module.original_name) if isinstance(module, torch.jit.ScriptModule) else type(module).__name__
 
 
 def _stack_level() -> int:
@@ -154,6 +177,8 @@ def called_at(modules: Modules, module: nn.Module) -> Source:
 
 
 def _line_with(cls: type, text: str) -> Source:
+    if issubclass(cls, torch.jit.ScriptModule):
+        return NOWHERE
     try:
         filename = inspect.getsourcefile(cls.forward) or ""  # type: ignore[attr-defined]
         lines, first = inspect.getsourcelines(cls.forward)  # type: ignore[attr-defined]
@@ -171,9 +196,8 @@ def _line_with(cls: type, text: str) -> Source:
 class PathHooks:
     """Keeps the path of the module that is running, through torch's global forward hooks."""
 
-    def __init__(self, modules: Modules, refuse: Callable[[str, str], Exception]) -> None:
+    def __init__(self, modules: Modules) -> None:
         self._paths = modules.paths
-        self._refuse = refuse
         self._stack: list[str] = []
         self._handles: list[Any] = []
         self._is_mine: Callable[[], bool] = lambda: True
@@ -200,11 +224,6 @@ class PathHooks:
         if not self._is_mine():
             return
         self._stack.append(self._paths.get(id(module), type(module).__name__))
-        if isinstance(module, torch.jit.ScriptModule):
-            raise self._refuse(
-                f"a TorchScript module ({self.path or 'the traced one'}) inside a trace is not supported",
-                "trace the Python module that it was made from",
-            )
 
     def _leave(self, module: nn.Module, args: object, result: object) -> None:
         if self._is_mine() and self._stack:
@@ -264,5 +283,5 @@ _GROUPS = ("_parameters", "_buffers", "_modules")
 
 def _attributes(module: nn.Module) -> dict[str, dict[str, Any]]:
     own = vars(module)
-    plain = {k: v for k, v in own.items() if k not in _GROUPS}
+    plain = {k: v for k, v in own.items() if k not in _GROUPS and not isinstance(v, torch._C.ScriptMethod)}
     return {"": plain, **{g: dict(own[g]) for g in _GROUPS if g in own}}

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from unmoor.capture.copies import copied
-from unmoor.capture.modules import Modules
+from unmoor.capture.modules import Modules, in_training
 from unmoor.capture.structure import flatten, is_tensor, paths, rebuild
 from unmoor.capture.tracks import elements
 from unmoor.capture.warning import TrainingModeWarning
@@ -42,7 +42,7 @@ class Original:
         self.fn = fn
         self.arguments, leaves = flatten((tuple(args), dict(kwargs)), "the arguments")
         self.example: Leaves = [leaf.detach().clone() for leaf in leaves]
-        self._training = [mode == "train" if mode else m.training for _, m in Modules(fn).every()]
+        self._training = [mode == "train" if mode else in_training(m) for _, m in Modules(fn).every()]
 
     @property
     def arrays(self) -> list[np.ndarray]:
@@ -56,7 +56,8 @@ class Original:
         """
         twin = Twin(copied(self.fn), self.arguments)
         for training, (_, module) in zip(self._training, Modules(twin.fn).every(), strict=True):
-            module.training = training
+            if in_training(module) is not training:  # a module that TorchScript froze has no such attribute
+                module.training = training
         tensors = Modules(twin.fn).tensors()
         kept = [(c.origin, c.data) for c in recording.graph.constants] + [(s.origin, s.data) for s in recording.states]
         with torch.no_grad():

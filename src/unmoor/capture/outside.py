@@ -94,6 +94,8 @@ class Outside:
 
     # -- places -------------------------------------------------------------------------------
     def _module(self, module: nn.Module) -> None:
+        if isinstance(module, torch.jit.ScriptModule):
+            return  # the interpreter tells of what those hold
         own = vars(module)
         for where in (own, own.get("_buffers", {}), own.get("_parameters", {})):
             self._sizes.append((where, len(where)))

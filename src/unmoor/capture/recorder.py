@@ -45,6 +45,7 @@ class Recorder:
         self.tracks = tracks
         self.guards = guards
         self.quiet = True
+        self.script: Callable[[Any, tuple[Any, ...], dict[str, Any]], Any]  # interprets a call of TorchScript
         self.generator: Track | None = None  # the session's random number generator, once the run draws
         self.draws = 0
 

@@ -17,6 +17,7 @@ from unmoor.capture.contents import Contents, Untold
 from unmoor.capture.numbers import Float, Int
 from unmoor.capture.outside import Outside
 from unmoor.capture.recorder import Recorder
+from unmoor.capture.script.interpreter import Interpreter
 from unmoor.capture.source import current, instructions, is_our_file
 from unmoor.capture.stack import NOTHING, called_by_c, stack
 from unmoor.ir.recording import Held
@@ -28,8 +29,9 @@ _OPERAND = (bool, int, float, Int, Float, torch.Tensor, type(None))
 class Watch:
     """Looks at the program at its guards. `entry` is the code of our function that calls the program."""
 
-    def __init__(self, recorder: Recorder, outside: Outside, entry: CodeType) -> None:
+    def __init__(self, recorder: Recorder, outside: Outside, script: Interpreter, entry: CodeType) -> None:
         self.recorder, self.tracks, self.outside, self.entry = recorder, recorder.tracks, outside, entry
+        self.script = script
         self._last: tuple[int, int] | None = None
 
     def held(self) -> Held | None:
@@ -39,16 +41,22 @@ class Watch:
 
     def _held(self) -> Held | None:
         mine, frames = _frames(self.entry)
-        if not frames:
+        if frames is None or (not frames and not self.script.running):
             return None
-        here = (id(frames[0]), frames[0].f_lasti)
-        again, self._last = here == self._last, here
         contents = Contents(self.tracks)
+        called: list[FrameType | None]
         try:
-            asked = _asked(frames[0], mine, contents, again)
+            if self.script.running:
+                asked = self.script.form(contents)
+                called = [mine[-1], *frames]
+            else:
+                here = (id(frames[0]), frames[0].f_lasti)
+                again, self._last = here == self._last, here
+                asked = _asked(frames[0], mine, contents, again)
+                called = [None, *frames]
             form = (
                 asked,
-                *(_frame(f, inner, contents) for inner, f in zip([None, *frames], frames, strict=False)),
+                *(_frame(f, inner, contents) for inner, f in zip(called, frames, strict=False)),
                 self.outside.form(contents),
                 self.recorder.draws,
                 torch.is_grad_enabled(),
@@ -62,8 +70,8 @@ class Watch:
         return Held(form, tuple(contents.values), tuple(contents.sharing), tuple(contents.bases), told, inputs)  # type: ignore[arg-type]
 
 
-def _frames(entry: CodeType) -> tuple[list[FrameType], list[FrameType]]:
-    """Our own innermost frames, and those of the program, the innermost first; nothing where ours stand between."""
+def _frames(entry: CodeType) -> tuple[list[FrameType], list[FrameType] | None]:
+    """Our own innermost frames, and those of the program, the innermost first; None where ours stand between."""
     frame: FrameType | None = sys._getframe(1)
     mine: list[FrameType] = []
     program: list[FrameType] = []
@@ -71,7 +79,7 @@ def _frames(entry: CodeType) -> tuple[list[FrameType], list[FrameType]]:
         if not is_our_file(frame.f_code.co_filename):
             program.append(frame)
         elif program:
-            return mine, []
+            return mine, None
         else:
             mine.append(frame)
         frame = frame.f_back

@@ -33,6 +33,7 @@ class Tape:
         self._guarded: set[tuple[object, ...]] = set()
         self.repeated: set[int] = set()  # guards that repeat earlier ones, by the number of the node
         self.state: Callable[[], Held | None] = lambda: None  # what the program holds now
+        self.condition: Callable[[], str | None] = lambda: None  # the text of what runs, where that is not Python
         self.held: dict[int, Held] = {}  # at guards, by the number of the node
         self.writes: set[int] = set()  # where the program wrote in place: how many nodes there were
         self.asked = 0

@@ -5,13 +5,15 @@ When a new torch release breaks capture, this file and its tests are where it sh
 
 from __future__ import annotations
 
+import re
 import sys
+from collections import namedtuple
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from functools import cache
 from typing import Any
 
 import torch
-from torch import nn
 from torch._C import TensorBase
 from torch._ops import OpOverload
 from torch.nn.modules.batchnorm import _NormBase
@@ -20,15 +22,22 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 __all__ = [
+    "DropoutBase",
     "NormBase",
     "OpOverload",
     "TensorBase",
     "TorchDispatchMode",
     "TorchFunctionMode",
     "address_of",
+    "bare_call",
     "below_autograd",
-    "is_dropout",
+    "call_alone",
+    "is_dispatched",
+    "is_script_object",
+    "named_tuple",
     "nested_transforms",
+    "owner_of",
+    "run_alone",
     "schema_of",
     "script_classes",
     "storage_of",
@@ -36,7 +45,7 @@ __all__ = [
     "without_torch_compile",
 ]
 
-NormBase = _NormBase
+DropoutBase, NormBase = _DropoutNd, _NormBase
 
 
 def below_autograd() -> Any:
@@ -74,10 +83,6 @@ def address_of(tensor: torch.Tensor) -> int:
     return int(tensor.untyped_storage().data_ptr())
 
 
-def is_dropout(module: nn.Module) -> bool:
-    return isinstance(module, _DropoutNd)
-
-
 def script_classes() -> tuple[type, ...]:
     """Classes whose calls run TorchScript's own interpreter, which capture cannot see into."""
     return (torch._C.ScriptFunction, torch._C.ScriptMethod)
@@ -98,3 +103,90 @@ def nested_transforms() -> list[tuple[Any, str, str]]:
 def set_version(tensor: torch.Tensor, version: int) -> None:
     """Sets the counter by which autograd knows that a tensor was written: for one that is put back as it was."""
     torch._C._autograd._unsafe_set_version_counter((tensor,), (version,))
+
+
+# -- TorchScript ----------------------------------------------------------------------------------
+def owner_of(method: Any) -> Any:
+    """The module of a method of TorchScript."""
+    from torch.jit._recursive import wrap_cpp_module
+
+    return wrap_cpp_module(method.owner)  # type: ignore[no-untyped-call]
+
+
+def call_alone(node: Any) -> Any:
+    """A graph that does what a node does which calls a function or the method of a class, with the calls inlined.
+
+    It takes the node's inputs, each once, without the function.
+    """
+    graph: Any = torch._C.Graph()
+    made = {}
+    for value in node.inputs():
+        if value.node().kind() == "prim::Constant" and str(value.type().kind()) == "FunctionType":
+            constant = graph.createClone(value.node(), lambda v: v)
+            graph.insertNode(constant)
+            made[value.unique()] = constant.output()
+        elif value.unique() not in made:
+            made[value.unique()] = graph.addInput()
+            made[value.unique()].setType(value.type())
+    call = graph.createClone(node, lambda v: made[v.unique()])
+    graph.insertNode(call)
+    for value in call.outputs():
+        graph.registerOutput(value)
+    torch._C._jit_pass_inline(graph)
+    return graph
+
+
+def bare_call(overload: OpOverload) -> Any:
+    """The C function of an overload: a call of it goes to the dispatcher without a frame of Python."""
+    return overload._op
+
+
+def is_dispatched(name: str) -> bool:
+    """Whether an overload, "aten::add.Tensor", is known to torch's dispatcher; TorchScript alone knows others."""
+    return name in _dispatched()
+
+
+@cache
+def _dispatched() -> frozenset[str]:
+    return frozenset(torch._C._dispatch_get_all_op_names())
+
+
+def named_tuple(type_: Any, items: tuple[Any, ...]) -> Any:
+    """The items of a named tuple's type as a named tuple of Python."""
+    fields = tuple(re.findall(r"(\w+) : ", type_.str().partition("(")[2]))
+    return _named_tuple_class(type_.annotation_str, fields[: len(items)])(*items)
+
+
+@cache
+def _named_tuple_class(name: str, fields: tuple[str, ...]) -> Any:
+    module, _, own = name.rpartition(".")
+    return namedtuple(own, fields, module=module)
+
+
+def is_script_object(value: Any) -> bool:
+    """Whether a value is a handle of a module or of another object of TorchScript."""
+    return isinstance(value, (torch._C.ScriptObject, torch._C.ScriptModule))
+
+
+def run_alone(node: Any) -> Any:
+    """A function that does what a node does, of plain values: the node's inputs, each once."""
+    graph: Any = torch._C.Graph()
+    made = {}
+    for value in node.inputs():
+        if value.unique() not in made:
+            made[value.unique()] = graph.addInput()
+            made[value.unique()].setType(value.type())
+    copy = graph.createClone(node, lambda v: made[v.unique()])
+    graph.insertNode(copy)
+    for value in copy.outputs():
+        graph.registerOutput(value)
+    return torch._C._create_function_from_graph("alone", graph)
+
+
+def script_parameters(fn: Any) -> tuple[str, ...] | None:
+    """The parameters of a function or method of TorchScript; None for anything else."""
+    if not isinstance(fn, script_classes()):
+        return None
+    schema: Any = fn.schema  # type: ignore[attr-defined]
+    names = tuple(a.name for a in schema.arguments)
+    return names[1:] if isinstance(fn, torch._C.ScriptMethod) else names

@@ -15,17 +15,27 @@ import torch
 
 from unmoor.capture.guards import Guards
 from unmoor.capture.methods import Interception, active, bound_before
-from unmoor.capture.modules import Modules, PathHooks, Snapshot, acts_in_training, warn_training_mode
+from unmoor.capture.modules import (
+    Modules,
+    PathHooks,
+    Snapshot,
+    acts_in_training,
+    class_name,
+    in_training,
+    warn_training_mode,
+)
 from unmoor.capture.numbers import Float, Int
 from unmoor.capture.outside import Outside
 from unmoor.capture.reads import ReadsMode
 from unmoor.capture.recorder import Recorder, RecordingMode, dtype_of
 from unmoor.capture.refusals import refuse
+from unmoor.capture.script.graphs import library_of
+from unmoor.capture.script.interpreter import Interpreter
 from unmoor.capture.source import source_of, user_frame
 from unmoor.capture.state import Watch
 from unmoor.capture.structure import flatten, is_still, is_tensor, paths, pinned, rebuild
 from unmoor.capture.tape import Misled, Tape
-from unmoor.capture.torch_private import below_autograd, without_torch_compile
+from unmoor.capture.torch_private import below_autograd, script_parameters, without_torch_compile
 from unmoor.capture.tracks import Tracks, elements
 from unmoor.capture.twice import Place, check_again, outer_numbers, taken_apart
 from unmoor.dtypes import BY_TORCH_NAME
@@ -75,7 +85,7 @@ def record_calls(calls: Sequence[Call]) -> list[Recording]:
 
 @contextmanager
 def _in_mode(modules: Modules, mode: str) -> Iterator[None]:
-    before = [(module, module.training) for _, module in modules.every()]
+    before = [(module, module.training) for _, module in modules.every() if hasattr(module, "training")]
     try:
         for module, _ in before if mode else ():
             module.training = mode == "train"
@@ -91,8 +101,6 @@ def _check_recordable(fn: Callable[..., Any]) -> None:
             f"torch's default dtype is {torch.get_default_dtype()}; traces are made under float32: "
             "call torch.set_default_dtype(torch.float32) before tracing"
         )
-    if isinstance(fn, (torch.jit.ScriptModule, torch.jit.ScriptFunction)):
-        raise Unsupported("a TorchScript module or function cannot be traced; trace the Python it was made from")
     if active() is not None:
         raise Unsupported("a trace was started inside a trace; trace the inner function on its own")
 
@@ -113,13 +121,21 @@ class _Trace:
         self.fn, self.states = fn, states
         self.found: dict[int, StateTensor] = {}  # what turned out to be state
         self.modules = Modules(fn)
-        self.hooks = PathHooks(self.modules, lambda what, way_out: refuse(self.where(), what, way_out))
+        self.hooks = PathHooks(self.modules)
         self.tape = Tape(self.where, decisions)
         self.tracks = Tracks(self.tape, self.modules.describe)
         self.recorder = Recorder(self.tape, self.tracks, Guards(self.tape))
+        self.script = Interpreter(self.recorder, library_of(fn), self.modules.know_constant)
+        self.recorder.script = lambda f, args, kwargs: self.script.call(f, args, kwargs, self._path_of(f))
+        self.tape.condition = self.script.condition
+
+    def _path_of(self, called: Any) -> str:
+        """The path of the module that a method of TorchScript belongs to."""
+        owner = getattr(called, "owner", None)
+        return self.hooks.path if owner is None else self.modules.scripted.get(hash(owner), self.hooks.path)
 
     def where(self) -> Source:
-        return source_of(user_frame(), self.hooks.path)
+        return self.script.source() or source_of(user_frame(), self.hooks.path)
 
     def run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Recording:
         arguments, leaves = flatten((args, kwargs), "the arguments")
@@ -131,7 +147,7 @@ class _Trace:
         inputs = [self.tracks.of(leaf) for leaf in leaves] + [self.tracks.of(s.tensor) for s in self.states]
         self.tracks.inputs = inputs
         outside_now = Outside(self.fn, self.modules, self.tracks)
-        watch = Watch(self.recorder, outside_now, _Trace._call.__code__)
+        watch = Watch(self.recorder, outside_now, self.script, _Trace._call.__code__)
         self.tape.state = watch.held
         values = tuple(track.value for track in inputs)
         example += tuple(ExampleTensor(s.name, dtype_of(s.tensor), tuple(s.tensor.shape), True) for s in self.states)
@@ -153,11 +169,12 @@ class _Trace:
                 states = _without(states, [k - len(leaves) for k in dropped])
             returned += tuple(example[k] for k in changed)
             outputs += tuple(rebound.get(id(inputs[k].tensor)) or self.tracks.read(inputs[k]) for k in changed)
+        left.update(self._left_by_script())
         if not self.found:
             self._call_again(rebuild(arguments, leaves), first, left, outside)
         self._assume_modules()
         graph = Graph(
-            re.sub(r"\W", "", getattr(self.fn, "__name__", "")) or type(self.fn).__name__,  # "<lambda>" is no name
+            re.sub(r"\W", "", _name(self.fn)) or type(self.fn).__name__,  # "<lambda>" is no name
             values,
             tuple(self.tape.constants),
             self.tape.kept(),
@@ -189,6 +206,14 @@ class _Trace:
                     f"yours with copy.deepcopy({name.partition('.')[0]})"
                 )
 
+    def _left_by_script(self) -> dict[str, Place]:
+        """The attributes that TorchScript changed and that are no state of the trace."""
+        states = _names_of_states(self.tracks)
+        left = {name: place for name, place in self.script.heap.left().items() if name not in states}
+        for name in left:
+            self.tape.assume(Froze.STATE, _attribute_changed(name), source=NOWHERE)
+        return left
+
     def _call_again(self, call: Any, first: Any, left: dict[str, Place], outside: dict[str, Any]) -> None:
         """Where the call changed Python state: Unsupported if a second call, from that state, gives something else."""
         now = outer_numbers(self.fn)
@@ -203,6 +228,7 @@ class _Trace:
             try:
                 check_again(self.fn, call, first, list(left.values()), names)
             finally:
+                self.script.heap.restore()
                 for tensor, before in kept:
                     tensor.detach().copy_(before)
 
@@ -233,7 +259,7 @@ class _Trace:
             self.found[id(tensor)] = StateTensor(torch.zeros_like(tensor), GENERATOR, "the random number generator")
         values: dict[int, Value] = {}
         known = {id(s.tensor) for s in self.states}
-        for attribute in snapshot.rebound():
+        for attribute in (*snapshot.rebound(), *self.script.heap.rebound()):
             old, new = attribute.old, attribute.new
             read = self.tracks.known(old) is not None
             if not read and not attribute.is_buffer:
@@ -316,11 +342,11 @@ class _Trace:
             text = f"{weights} parameters and buffers are kept as they were at the trace"
             self.tape.assume(Froze.OUTSIDE, text, source=NOWHERE)
         for name, module in self.modules.roots.items():
-            mode = "training" if module.training else "eval"
-            text = f"{name or type(module).__name__} was traced in {mode} mode"
+            mode = "training" if in_training(module) else "eval"
+            text = f"{name or class_name(module)} was traced in {mode} mode"
             self.tape.assume(Froze.MODE, text, source=NOWHERE)
-        mixed = [p for p, m in self.modules.every() if p and m.training and not acts_in_training(m)]
-        if mixed and not any(m.training for m in self.modules.roots.values()):
+        mixed = [p for p, m in self.modules.every() if p and in_training(m) and not acts_in_training(m)]
+        if mixed and not any(in_training(m) for m in self.modules.roots.values()):
             self.tape.assume(Froze.MODE, f"in training mode were: {', '.join(mixed)}", source=NOWHERE)
 
 
@@ -359,16 +385,30 @@ def _kept_as_it_is(modules: Modules, tape: Tape, tracks: Tracks) -> Iterator[tup
         torch.set_rng_state(states[0])
         random.setstate(states[1])
         np.random.set_state(states[2])
-        kept = {t.origin.partition(" ")[2] for t in tracks.states()}
-        left.update({name: place for name, place in snapshot.restore().items() if name not in kept})
+        states_now = _names_of_states(tracks)
+        left.update({name: place for name, place in snapshot.restore().items() if name not in states_now})
         for name in left:
-            tape.assume(Froze.STATE, f"the call changes the attribute {name}; a traced call does not", source=NOWHERE)
+            tape.assume(Froze.STATE, _attribute_changed(name), source=NOWHERE)
+
+
+def _names_of_states(tracks: Tracks) -> set[str]:
+    return {t.origin.partition(" ")[2] for t in tracks.states()}
+
+
+def _attribute_changed(name: str) -> str:
+    return f"the call changes the attribute {name}; a traced call does not"
 
 
 def _same_random(states: tuple[Any, Any, Any]) -> bool:
     now = np.random.get_state()
     same_numpy = all(np.array_equal(a, b) for a, b in zip(now, states[2], strict=True))
     return torch.equal(torch.get_rng_state(), states[0]) and random.getstate() == states[1] and same_numpy
+
+
+def _name(fn: Callable[..., Any]) -> str:
+    if isinstance(fn, torch.jit.ScriptModule):
+        return str(fn.original_name)
+    return str(getattr(fn, "__name__", ""))
 
 
 def _signature(fn: Callable[..., Any]) -> inspect.Signature | None:
@@ -380,6 +420,9 @@ def _signature(fn: Callable[..., Any]) -> inspect.Signature | None:
 
 def _parameters(fn: Callable[..., Any]) -> tuple[str, ...]:
     """The names of the positional parameters."""
+    scripted = script_parameters(getattr(fn, "forward", fn))
+    if scripted is not None:
+        return scripted
     signature = _signature(fn)
     if signature is None:
         return ()

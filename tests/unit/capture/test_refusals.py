@@ -34,19 +34,9 @@ def test_a_size_without_a_bound_is_named():
         record(lambda x: torch.unique(x, dim=0), (torch.ones(3, 2),))
 
 
-def scripted(x):
-    if x.size(0) > 1:
-        return x + 1
-    return x
-
-
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize(
     ("what", "make"),
     [
-        ("TorchScript function", lambda: (lambda s: lambda x: s(x))(torch.jit.script(scripted))),
-        ("TorchScript", lambda: torch.jit.script(torch.nn.Linear(2, 2))),
-        ("TorchScript module", lambda: torch.nn.Sequential(torch.jit.script(torch.nn.Linear(2, 2)))),
         ("torch.func.vmap", lambda: lambda x: torch.func.vmap(torch.sum)(x)),
         ("torch.func.functionalize", lambda: torch.func.functionalize(torch.sum)),
         ("torch.func.jvp", lambda: lambda x: torch.func.jvp(torch.sum, (x,), (x,))),

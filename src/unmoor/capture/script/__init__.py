@@ -1,0 +1,1 @@
+"""TorchScript: its graphs, interpreted node by node under capture."""
