@@ -23,7 +23,7 @@ from unmoor.jit.traced import trace
 from unmoor.reference import run_graph
 from unmoor.specialise import specialise
 
-DTYPES = (torch.float32, torch.float64, torch.int64, torch.int32, torch.bool)
+DTYPES = (torch.float32, torch.float64, torch.int64, torch.int32, torch.bool, torch.bfloat16, torch.float16)
 REFUSALS = (Unsupported, SignatureError, NotTraced)
 # What the two give differs from call to call, so there is nothing to compare.
 _PLACE = re.compile(r"^(\S+\.py:\d+( \(\S*\))?: )+")

@@ -120,6 +120,10 @@ class Recorder:
         """Batch norm by the batch's own statistics, which the running ones follow."""
         x, mean, var = bound["input"], bound["running_mean"], bound["running_var"]
         rank = self.rank(x, x.dim())
+        if x.dtype in (torch.float16, torch.bfloat16):
+            raise self.refusal(
+                "batch norm of half floats in training mode is not supported", "convert it with .float()"
+            )
         for tensor in (mean, var):
             if tensor is not None:
                 self.tracks.check_writable(self.tracks.of(tensor), "batch norm in training mode")

@@ -177,6 +177,7 @@ class Op:
     builtin     the runtime function, and how it is called
     dtypes      names of the element types it is tested for (of its first tensor)
     samples     (dtype) -> samples, run by the differential tests
+    stepwise    eager rounds half floats after each part of a composite, not once at its end
     """
 
     name: str
@@ -194,6 +195,7 @@ class Op:
     effects: Effect = Effect.NONE
     dtypes: tuple[str, ...] = ("f32",)
     doc: str = ""
+    stepwise: bool = False
     vjp: Callable[..., Any] | None = None  # reserved: how a gradient flows back through the op
 
 

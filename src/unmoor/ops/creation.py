@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from unmoor.dtypes import DEFAULT_FLOAT, DType, bool_, f32, f64, i64
-from unmoor.errors import SignatureError
+from unmoor.errors import SignatureError, Unsupported
 from unmoor.ir.dim import Dim, dim
-from unmoor.ir.op import Builder, Kind, Op, Sample
+from unmoor.ir.op import ULP, Builder, Kind, Op, Sample
 from unmoor.ir.scalar import IndexValue, Number
 from unmoor.ir.types import TensorType
 from unmoor.ops.family import EVERY, EXACT, FLOATS, composite, in_dtype, number_type
@@ -44,6 +44,9 @@ FULL = Op(
     ),
     dtypes=("f32",),
 )
+
+
+SHORT = 32  # fewer elements than this are no whole vectors on any processor
 
 
 def _default(dtype: DType | None, *values: Any) -> DType:
@@ -87,6 +90,10 @@ def arange(b: Builder, start: Any, end: Any, step: Any, dtype: DType | None) -> 
         length = (span + (abs(stride) - 1)) // abs(stride)
     if not target.is_float:
         start, step = _whole(start), _whole(step)
+    if target is not target.compute and target.is_float and not _rounds_once(b, target, start, step, dim(length)):
+        raise Unsupported(
+            f"arange in {target.torch_name} rounds as wide as eager's vectors are: make it in float32, and convert it"
+        )
     made = b.emit("prim::iota", length)
     fraction = any(isinstance(v, float) and v != int(v) for v in (start, step))
     if target is not i64:
@@ -95,6 +102,17 @@ def arange(b: Builder, start: Any, end: Any, step: Any, dtype: DType | None) -> 
         made = b.emit("aten::mul", made, step)
     made = made if start == 0 else b.emit("aten::add", made, start)
     return b.emit("prim::cast", made, target) if fraction and target is not f64 else made
+
+
+def _rounds_once(b: Builder, dtype: DType, start: Any, step: Any, length: Dim) -> bool:
+    """Whether eager makes these half floats one by one, or without any rounding."""
+    if length.is_const and length.value < SHORT:
+        return True
+    if any(v != int(v) for v in (start, step) if not isinstance(v, Dim)):
+        return False
+    exact = int(2 / ULP[dtype])  # below, all whole numbers are of the dtype
+    last = dim(int(start) if isinstance(start, float) else start) + (length - 1) * dim(int(step))
+    return all(b.facts.at_most(end, exact) and b.facts.at_most(-exact, end) for end in (dim(last), dim(_whole(start))))
 
 
 def eye(b: Builder, n: Any, m: Any, dtype: DType | None) -> Any:

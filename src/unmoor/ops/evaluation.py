@@ -6,11 +6,13 @@ Small integers and half floats are stored, not computed with: as in eager PyTorc
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from unmoor.dtypes import BY_NUMPY, DEFAULT_FLOAT, DType, numbers_of
+from unmoor.errors import Unsupported
 from unmoor.ir.dim import dim
 from unmoor.ir.op import Kind, Op
 from unmoor.ir.types import TensorType
@@ -19,6 +21,7 @@ from unmoor.ops.family import compute_dtype, in_dtype, type_of_operand
 OPERAND = ("Tensor", "Scalar")
 MOVING = (Kind.VIEW, Kind.CREATE, Kind.INDEX, Kind.JOIN, Kind.PACK, Kind.BUILTIN, Kind.COMPOSITE)
 CASTS = ("prim::cast", "aten::where")  # elementwise, and yet no arithmetic
+SCALED = ("aten::add", "aten::sub", "aten::rsub")  # their second operand is multiplied by `alpha`
 UNROUNDED = ("aten::mul", "aten::div", "aten::div_mode", "aten::floor_divide")
 
 
@@ -54,10 +57,10 @@ def dtypes_in(types: Any) -> list[DType]:
 def half_result(op: Op, types: tuple[Any, ...]) -> DType | None:
     """The dtype of the floats that a composite makes of half floats; None without such, or where it only moves them.
 
-    A dtype among the arguments, else the operands' own; a norm keeps that of the tensor it normalises. Where operands
-    of other ops differ in dtype, the parts promote or refuse them.
+    None also where eager rounds after each part. A dtype among the arguments, else the operands' own; a norm keeps that
+    of the tensor it normalises. Where operands of other ops differ in dtype, the parts promote or refuse them.
     """
-    if not _has_half(dtypes_in(types)) or not (op.tolerance.rtol or op.tolerance.atol):
+    if op.stepwise or not _has_half(dtypes_in(types)) or not (op.tolerance.rtol or op.tolerance.atol):
         return None
     floats = {t.dtype for t in _tensors(types) if t.dtype.is_float and t.shape}
     return None if len(floats) > 1 and not op.name.endswith("_norm") else _result_dtype(op, types)
@@ -92,6 +95,26 @@ def through(op: Op, dtype: DType, place: int, rank: int) -> bool:
     return not (dtype.is_float and op.name in UNROUNDED and place == 1 and rank == 0)
 
 
+def check_factor(op: Op, dtype: DType, args: tuple[Any, ...]) -> None:
+    """Unsupported for a factor `alpha` whose product with half floats eager rounds in some places only."""
+    if (
+        op.name in SCALED
+        and dtype.is_float
+        and dtype is not dtype.compute
+        and abs(math.frexp(args[2])[0]) not in (0, 0.5)
+    ):
+        raise Unsupported(
+            f"{op.name} of half floats with alpha={args[2]:g}: eager rounds the product where its vectors end; write "
+            "the product as an operation of its own"
+        )
+
+
+def cut_quotient(op: Op, dtype: DType | None, args: tuple[Any, ...]) -> bool:
+    """Whether this is a quotient of half floats that is cut off: eager rounds it before."""
+    half = dtype is not None and dtype.is_float and dtype is not dtype.compute
+    return half and op.name == "aten::div_mode" and args[2] == "trunc"
+
+
 def evaluate_op(op: Op, args: tuple[Any, ...]) -> Any:
     """The op's result on arrays; arguments that are left out take the schema's defaults."""
     args = (*args, *(p.default for p in op.schema.params[len(args) :]))
@@ -101,6 +124,10 @@ def evaluate_op(op: Op, args: tuple[Any, ...]) -> Any:
     types = [concrete_type(a) for a, yes in zip(args, is_operand, strict=True) if yes]
     dtype = operand_dtype(op, types)
     wide = dtype
+    if cut_quotient(op, dtype, args):
+        from unmoor.ops import TABLE  # this module is one of the table's own parts
+
+        return evaluate_op(TABLE["aten::trunc"], (evaluate_op(TABLE["aten::div"], args[:2]),))
     if dtype is not None:
         wide = dtype.compute if computes(op) else dtype
         start = 1 if op.promote == "where" else 0
@@ -118,7 +145,7 @@ def evaluate_op(op: Op, args: tuple[Any, ...]) -> Any:
 def _in_compute(op: Op, args: tuple[Any, ...]) -> Any:
     """The reference of an op that is not elementwise, half floats as float32 and back."""
     types = tuple(a if isinstance(a, DType) else concrete_type(a) for a in args)
-    if not _has_half(dtypes_in(types) + [t for t in types if isinstance(t, DType)]):
+    if op.stepwise or not _has_half(dtypes_in(types) + [t for t in types if isinstance(t, DType)]):
         return _as_arrays(op.reference(*args))
     target = _result_dtype(op, types)
     made = _as_arrays(op.reference(*(_without_halves(a) for a in args)))

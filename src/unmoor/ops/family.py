@@ -150,6 +150,7 @@ def composite(
     tolerance: Tolerance = CLOSE,
     effects: Effect = Effect.NONE,
     doc: str = "",
+    stepwise: bool = False,
 ) -> Op:
     """An op that is taken apart at specialisation."""
     base = name.split("::")[1]
@@ -166,6 +167,7 @@ def composite(
         dtypes=dtypes,
         effects=effects,
         doc=doc,
+        stepwise=stepwise,
     )
 
 

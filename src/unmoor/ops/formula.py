@@ -129,6 +129,7 @@ def formula(
     overloads: str = "default",
     dtypes: tuple[str, ...] = WIDE,
     tolerance: Tolerance = NEAR,
+    stepwise: bool = False,
 ) -> Op:
     """A composite whose meaning is `meaning(aten, *args)`, args as the schema has them.
 
@@ -144,6 +145,7 @@ def formula(
         lambda d: [Sample(s) for s in (samples or (_three(d),))],
         dtypes=dtypes,
         tolerance=tolerance,
+        stepwise=stepwise,
     )
 
 

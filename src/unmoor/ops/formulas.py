@@ -334,10 +334,11 @@ FORMULAS: list[Op] = [
         _logit,
         (MIDDLE, 0.1),
         overloads="default special_logit.default",
+        stepwise=True,
     ),
     formula("sinc", UNARY, _sinc, overloads="default special_sinc.default", tolerance=FAR),
     formula("special_entr", UNARY, _entr),
-    formula("special_ndtr", UNARY, _ndtr, tolerance=FAR),
+    formula("special_ndtr", UNARY, _ndtr, tolerance=FAR, stepwise=True),
     formula("erfinv", UNARY, in_f64(_erfinv), (UNIT,), overloads="default special_erfinv.default", tolerance=FAR),
     formula(
         "special_ndtri",

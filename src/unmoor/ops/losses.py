@@ -34,6 +34,8 @@ def _smooth_l1(aten: Aten, x: Any, y: Any, reduction: int, beta: float) -> Any:
 
 def _huber(aten: Aten, x: Any, y: Any, reduction: int, delta: float) -> Any:
     d = aten.abs(aten.sub(x, y))
+    if aten.type_of(d).dtype is not aten.type_of(d).dtype.compute:
+        raise Unsupported("huber_loss of half floats, which eager rounds as the processor can: convert with .float()")
     far = aten.mul(aten.sub(d, 0.5 * delta), delta)
     return reduced(aten, aten.where(aten.le(d, delta), aten.mul(aten.mul(d, d), 0.5), far), reduction)
 
@@ -133,6 +135,9 @@ def nll(aten: Aten, x: Any, target: Any, weight: Any, reduction: int, ignore: An
     """Minus the log chances of the target classes, weighted; the mean is over the weights of what is not ignored."""
     if aten.rank(target) != max(aten.rank(x) - 1, 0):
         raise SignatureError(f"nll_loss of {aten.type_of(x)} with targets of rank {aten.rank(target)}")
+    dtype = aten.type_of(x).dtype
+    if dtype is not dtype.compute and reduction:
+        raise Unsupported("a reduced nll_loss of half floats, which eager adds up in them: convert with .float() first")
     here, count, axis = _classes(aten, x, target)
     ignored = aten.eq(target, ignore)
     inside = aten.logical_and(aten.ge(target, 0), aten.lt(target, count))
@@ -153,20 +158,21 @@ def cross_entropy(aten: Aten, x: Any, target: Any, weight: Any, reduction: int, 
     logs = aten.log_softmax(x, axis)
     count = aten.shape(x)[axis]
     shape = tuple(count if k == axis else 1 for k in range(aten.rank(x)))
-    weighted = logs if weight is None else aten.mul(logs, aten.reshape(weight, shape))
     if aten.is_float(target):
         if smoothing:
             target = aten.add(
                 aten.mul(target, 1 - smoothing), aten.div(aten.number(smoothing, aten.type_of(x).dtype), count)
             )
-        each = aten.neg(aten.sum(aten.mul(weighted, target), (axis,)))
+        each = aten.mul(logs, target)
+        each = aten.neg(aten.sum(each if weight is None else aten.mul(each, aten.reshape(weight, shape)), (axis,)))
         if reduction == 1:
             pieces = aten.type_of(x).numel // count
             return aten.div(aten.sum(each), pieces)
         return reduced(aten, each, reduction)
+    plain = aten.nll_loss_nd(logs, target, weight, reduction, ignore)
     if not smoothing:
-        return nll(aten, logs, target, weight, reduction, ignore)
-    plain = nll(aten, logs, target, weight, reduction, ignore)
+        return plain
+    weighted = logs if weight is None else aten.mul(logs, aten.reshape(weight, shape))
     ignored = aten.eq(target, ignore)
     smooth = aten.where(ignored, 0.0, aten.neg(aten.sum(weighted, (axis,))))
     if reduction == 1:
@@ -191,7 +197,7 @@ def _cdist(aten: Aten, a: Any, b: Any, p: float, mode: int | None) -> Any:
 
 NLL = "(Tensor self, Tensor target, Tensor? weight=None, int reduction=1, int ignore_index=-100) -> Tensor"
 LOSSES: list[Op] = [
-    formula("mse_loss", PAIR, _mse, (A, B, 1), (A, B, 0)),
+    formula("mse_loss", PAIR, _mse, (A, B, 1), (A, B, 0), stepwise=True),
     formula("l1_loss", PAIR, lambda aten, x, y, r: reduced(aten, aten.abs(aten.sub(x, y)), r), (A, B, 2)),
     formula(
         "smooth_l1_loss",
@@ -204,18 +210,21 @@ LOSSES: list[Op] = [
         "(Tensor self, Tensor target, int reduction=1, float delta=1.0) -> Tensor",
         _huber,
         (A, B, 1, 0.7),
+        stepwise=True,
     ),
     formula(
         "binary_cross_entropy",
         "(Tensor self, Tensor target, Tensor? weight=None, int reduction=1) -> Tensor",
         _bce,
         (CHANCES, CHANCES),
+        stepwise=True,
     ),
     formula(
         "binary_cross_entropy_with_logits",
         "(Tensor self, Tensor target, Tensor? weight=None, Tensor? pos_weight=None, int reduction=1) -> Tensor",
         _bce_logits,
         (A, CHANCES, None, Rand(5)),
+        stepwise=True,
     ),
     formula(
         "kl_div",
@@ -229,6 +238,7 @@ LOSSES: list[Op] = [
         "(Tensor self, Tensor target, float margin=1.0, int reduction=1) -> Tensor",
         _hinge,
         (A, B),
+        stepwise=True,
     ),
     formula(
         "margin_ranking_loss",
@@ -236,12 +246,13 @@ LOSSES: list[Op] = [
         _ranking,
         (A, B, A),
     ),
-    formula("soft_margin_loss", PAIR, _soft_margin, (A, B)),
+    formula("soft_margin_loss", PAIR, _soft_margin, (A, B), stepwise=True),
     formula(
         "cosine_similarity",
         "(Tensor x1, Tensor x2, int dim=1, float eps=1e-08) -> Tensor",
         cosine_similarity,
         (A, B),
+        stepwise=True,
     ),
     formula(
         "cosine_embedding_loss",
@@ -254,6 +265,7 @@ LOSSES: list[Op] = [
         "(Tensor x1, Tensor x2, float p=2.0, float eps=1e-06, bool keepdim=False) -> Tensor",
         _pairwise,
         (A, B),
+        stepwise=True,
     ),
     formula(
         "triplet_margin_loss",
@@ -261,14 +273,18 @@ LOSSES: list[Op] = [
         "bool swap=False, int reduction=1) -> Tensor",
         _triplet,
         (A, B, Rand(3, 5)),
+        stepwise=True,
     ),
     formula(
         "poisson_nll_loss",
         "(Tensor input, Tensor target, bool log_input, bool full, float eps, int reduction) -> Tensor",
         _poisson,
         (A, Rand(3, 5, shift=5.0), True, True, 1e-8, 1),
+        stepwise=True,
     ),
-    formula("nll_loss_nd", NLL, nll, (LOGS, CLASSES), overloads="default nll_loss.default nll_loss2d.default"),
+    formula(
+        "nll_loss_nd", NLL, nll, (LOGS, CLASSES), overloads="default nll_loss.default nll_loss2d.default", stepwise=True
+    ),
     formula(
         "cross_entropy_loss",
         "(Tensor self, Tensor target, Tensor? weight=None, int reduction=1, int ignore_index=-100, "
@@ -276,6 +292,7 @@ LOSSES: list[Op] = [
         cross_entropy,
         (A, CLASSES, Rand(5, shift=5.0)),
         (A, CHANCES, None, 1, -100, 0.1),
+        stepwise=True,
     ),
     formula(
         "cdist",

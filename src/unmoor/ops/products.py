@@ -37,7 +37,22 @@ def _addr(aten: Aten, x: Any, a: Any, b: Any, beta: Any, alpha: Any) -> Any:
     types = [aten.type_of(v).dtype.name for v in (x, a, b)]
     if "bool" in types:
         raise Unsupported("addr of bools is not supported")
-    return _added(aten, x, outer(aten, a, b), beta, alpha)
+    if beta == 0 or not aten.is_float(a):
+        return _added(aten, x, outer(aten, a, b), beta, alpha)
+    dtype = aten.type_of(a).dtype
+    scaled = a if alpha == 1 else aten.mul(a, aten.number(alpha, dtype))
+    made = outer(aten, scaled, b)
+    return aten.add(x if beta == 1 else aten.mul(x, aten.number(beta, dtype)), made)
+
+
+def _addbmm(aten: Aten, x: Any, a: Any, c: Any, beta: Any, alpha: Any) -> Any:
+    """The sum of a batch's products; of half floats one after the other, each sum rounded, as eager does it."""
+    dtype = aten.type_of(a).dtype
+    if not dtype.is_float or dtype is dtype.compute:
+        return _added(aten, x, aten.sum(aten.matmul(a, c), (0,), False, dtype), beta, alpha)
+    for k in range(aten.facts.int_of(aten.shape(a)[0])):
+        x = aten.addmm(x, aten.select(a, 0, k), aten.select(c, 0, k), beta if k == 0 else 1, alpha)
+    return x
 
 
 def _inner(aten: Aten, a: Any, b: Any) -> Any:
@@ -81,7 +96,20 @@ def _cross(aten: Aten, a: Any, b: Any, dim: int | None) -> Any:
 
 
 def _chain(aten: Aten, tensors: Sequence[Any]) -> Any:
-    """The matrices' product, multiplied from the left; a first or last vector is a row or a column."""
+    """The matrices' product, multiplied from the left; a first or last vector is a row or a column.
+
+    Of three, the pair that is cheaper to begin with goes first, as in eager: half floats are rounded in between.
+    """
+    half = aten.type_of(tensors[0]).dtype
+    if half is not half.compute and len(tensors) == 3:
+        first, second, third = tensors
+        rows = const(1) if aten.rank(first) == 1 else aten.shape(first)[0]
+        columns = const(1) if aten.rank(third) == 1 else aten.shape(third)[1]
+        inner, outer_ = aten.shape(second)
+        if aten.facts.at_most(inner * columns * (rows + outer_), rows * outer_ * (inner + columns)):
+            return aten.matmul(first, aten.matmul(second, third))
+    elif half is not half.compute and len(tensors) > 3:
+        raise Unsupported(f"a product of {len(tensors)} matrices of half floats: multiply them with @, two at a time")
     made = tensors[0]
     for t in tensors[1:]:
         made = aten.matmul(made, t)
@@ -104,7 +132,10 @@ def _power(aten: Aten, x: Any, n: int) -> Any:
 
 
 def _bilinear(aten: Aten, a: Any, b: Any, weight: Any, bias: Any) -> Any:
-    made = einsum(aten, "...i,oij,...j->...o", (a, weight, b), None)
+    if not aten.rank(a) or aten.type_of(a).dtype is aten.type_of(a).dtype.compute:
+        made = einsum(aten, "...i,oij,...j->...o", (a, weight, b), None)
+    else:  # eager rounds half floats in between
+        made = einsum(aten, "...oj,...j->...o", (einsum(aten, "...i,oij->...oj", (a, weight), None), b), None)
     return made if bias is None else aten.add(made, bias)
 
 
@@ -203,7 +234,14 @@ PRODUCTS: list[Op] = [
     formula(
         "outer", "(Tensor self, Tensor vec2) -> Tensor", outer, (Rand(3), Rand(4)), overloads="default ger.default"
     ),
-    formula("addr", ADD.format("vec1", "vec2"), _addr, (Rand(3, 4), Rand(3), Rand(4), 0.5, 2.0), tolerance=SUMS),
+    formula(
+        "addr",
+        ADD.format("vec1", "vec2"),
+        _addr,
+        (Rand(3, 4), Rand(3), Rand(4), 0.5, 2.0),
+        tolerance=SUMS,
+        stepwise=True,
+    ),
     formula(
         "addmv",
         ADD.format("mat", "vec"),
@@ -216,11 +254,10 @@ PRODUCTS: list[Op] = [
     formula(
         "addbmm",
         ADD.format("batch1", "batch2"),
-        lambda aten, x, a, c, beta, alpha: _added(
-            aten, x, aten.sum(aten.matmul(a, c), (0,), False, aten.type_of(a).dtype), beta, alpha
-        ),
+        _addbmm,
         (Rand(3, 5), Rand(2, 3, 4), Rand(2, 4, 5)),
         tolerance=SUMS,
+        stepwise=True,
     ),
     formula("inner", PAIR, _inner, (Rand(3, 4), Rand(2, 4)), tolerance=SUMS),
     formula("vdot", PAIR, lambda aten, a, b: aten.matmul(a, b), (Rand(4), Rand(4)), tolerance=SUMS),
@@ -239,14 +276,24 @@ PRODUCTS: list[Op] = [
         tolerance=SUMS,
     ),
     formula("kron", PAIR, _kron, (Rand(3, 4), Rand(2))),
-    formula("linalg_cross", "(Tensor self, Tensor other, *, int dim=-1) -> Tensor", _cross, (Rand(4, 3), Rand(4, 3))),
-    formula("cross", "(Tensor self, Tensor other, int? dim=None) -> Tensor", _cross, (Rand(3, 4), Rand(3, 4))),
+    formula(
+        "linalg_cross",
+        "(Tensor self, Tensor other, *, int dim=-1) -> Tensor",
+        _cross,
+        (Rand(4, 3), Rand(4, 3)),
+        stepwise=True,
+    ),
+    formula(
+        "cross", "(Tensor self, Tensor other, int? dim=None) -> Tensor", _cross, (Rand(3, 4), Rand(3, 4)), stepwise=True
+    ),
     formula(
         "linalg_multi_dot",
         "(Tensor[] tensors) -> Tensor",
         _chain,
         ((Rand(3), Rand(3, 4), Rand(4, 2)),),
+        ((Rand(2, 6), Rand(6, 4), Rand(4, 1)),),
         tolerance=SUMS,
+        stepwise=True,
     ),
     formula(
         "chain_matmul",
@@ -269,6 +316,7 @@ PRODUCTS: list[Op] = [
         _bilinear,
         (Rand(2, 3), Rand(2, 4), Rand(5, 3, 4), Rand(5)),
         tolerance=SUMS,
+        stepwise=True,
     ),
     formula(
         "einsum",

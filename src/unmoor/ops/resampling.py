@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from unmoor.dtypes import DType, f32, i64
-from unmoor.errors import SignatureError
+from unmoor.errors import SignatureError, Unsupported
 from unmoor.ir.dim import Dim, dim
 from unmoor.ir.op import Builder, Op, Sample, Tolerance
 from unmoor.ops.family import EXACT, composite
@@ -182,6 +182,10 @@ def _resize(step: Callable[..., Any], rank: int) -> Callable[..., Any]:
     def resize(b: Builder, x: Any, size: Any, *given: Any) -> Any:
         *align, factors = given
         shape = b.type_of(x).shape
+        if b.type_of(x).dtype is not b.type_of(x).dtype.compute and step in (_linear, _bicubic):
+            raise Unsupported(
+                "this resizing of half floats, which eager rounds tap by tap: convert with .float() first"
+            )
         if len(shape) != rank + 2:
             raise SignatureError(f"resizing {rank} dims needs a tensor of rank {rank + 2}")
         for a in range(rank):
@@ -272,6 +276,9 @@ def _np_resize(rank: int, matrix: Callable[..., np.ndarray]) -> Callable[..., np
     return resize
 
 
+TAP_BY_TAP = ("upsample_linear1d", "upsample_trilinear3d", "upsample_bicubic2d")  # of half floats, in eager
+
+
 # -- the table ------------------------------------------------------------------------------------
 def _op(name: str, rank: int, step: Callable[..., Any], matrix: Callable[..., np.ndarray]) -> Op:
     x = Rand(2, 3, *(5, 4, 3)[:rank])
@@ -289,6 +296,7 @@ def _op(name: str, rank: int, step: Callable[..., Any], matrix: Callable[..., np
         lambda d: samples,
         dtypes=("f32",),
         tolerance=MIXED if mixed else EXACT,
+        stepwise=name in TAP_BY_TAP,
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from unmoor.dtypes import DType, f64, i64
-from unmoor.errors import SignatureError
+from unmoor.errors import SignatureError, Unsupported
 from unmoor.ir.dim import Dim, const, dim
 from unmoor.ir.op import Builder, Op, Sample, Tolerance
 from unmoor.ops.family import composite
@@ -108,6 +108,8 @@ def grid_sample(b: Builder, x: Any, grid: Any, mode: int, padding: int, corners:
         raise SignatureError("bicubic sampling is for pictures")
     if not all(b.facts.at_most(1, d) for d in shape[2:]):
         raise SignatureError("grid_sample of a tensor without elements along a sampled dim")
+    if b.type_of(x).dtype is not dtype:
+        raise Unsupported("grid_sample of half floats, which eager rounds tap by tap: convert with .float() first")
     spots = places[:-1]
     axes = [Axis(b, d, padding, corners, dtype) for d in shape[2:]]
     taps = []
@@ -248,6 +250,7 @@ SAMPLING: list[Op] = [
         _samples,
         dtypes=("f32", "f64"),
         tolerance=MIXED,
+        stepwise=True,
     ),
     composite(
         "aten::affine_grid_generator",

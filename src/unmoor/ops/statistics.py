@@ -136,7 +136,7 @@ def _cov(aten: Aten, x: Any, correction: int, counts: Any, weights: Any) -> Any:
     else:
         left = aten.sub(total, aten.mul(aten.div(aten.sum(aten.mul(both, weights)), total), correction))
     centred = aten.sub(x, mean)
-    scaled = centred if both is None else aten.mul(centred, aten.cast(both, dtype))
+    scaled = centred if both is None else aten.mul(centred, both)
     made = aten.div(aten.matmul(scaled, aten.t(centred)), aten.clamp_min(left, 0))
     return aten.reshape(made, ()) if rank < 2 or aten.facts.equal(aten.shape(x)[0], 1) else made
 
@@ -283,13 +283,14 @@ STATISTICS: list[Op] = [
         tolerance=FAR,
     ),
     formula("corrcoef", "(Tensor self) -> Tensor", _corrcoef, (MATRIX,), tolerance=FAR),
-    formula("trapezoid", AREA, _trapezoid, (MATRIX, None, 0.5, 0), overloads="dx x trapz.dx trapz.x"),
+    formula("trapezoid", AREA, _trapezoid, (MATRIX, None, 0.5, 0), overloads="dx x trapz.dx trapz.x", stepwise=True),
     formula(
         "cumulative_trapezoid",
         AREA,
         lambda aten, y, x, dx, dim: aten.cumsum(_trapezoids(aten, y, x, dx, dim), dim),
         (MATRIX, None, 0.5, 0),
         overloads="dx x",
+        stepwise=True,
     ),
     formula(
         "diff",

@@ -13,7 +13,16 @@ from unmoor.ir.graph import NOWHERE, Arg, Names, Node, Relation, Source, Value, 
 from unmoor.ir.op import Kind, Op
 from unmoor.ir.types import TensorType
 from unmoor.ops import TABLE
-from unmoor.ops.evaluation import OPERAND, computes, dtypes_in, half_result, operand_dtype, through
+from unmoor.ops.evaluation import (
+    OPERAND,
+    check_factor,
+    computes,
+    cut_quotient,
+    dtypes_in,
+    half_result,
+    operand_dtype,
+    through,
+)
 from unmoor.ops.family import NumberType, in_dtype, number_type
 from unmoor.specialise.facts import ExampleFacts
 from unmoor.specialise.spans import Span, span_of
@@ -53,6 +62,8 @@ class TypedBuilder:
         target = None
         if entry.kind is Kind.MAP and entry.promote != "none":
             full, target = self._promoted(entry, full)
+            if cut_quotient(entry, target, full):
+                return self.emit_all("aten::trunc", self.emit("aten::div", *args[:2]))
         elif computes(entry):
             target = next((d for d in dtypes_in(self._typed(full)) if d is not d.compute), None)
             full = full if target is None else tuple(self._widened(a) for a in full)
@@ -147,6 +158,7 @@ class TypedBuilder:
         dtype = operand_dtype(entry, [self._typed(args[k]) for k in places])
         assert dtype is not None
         wide = dtype.compute if computes(entry) else dtype
+        check_factor(entry, dtype, args)
         out = list(args)
         for k in places[1:] if entry.promote == "where" else places:
             rounds = through(entry, dtype, k, self.type_of(args[k]).rank)
