@@ -17,6 +17,7 @@ from unmoor.errors import (
 
 if TYPE_CHECKING:
     from unmoor.capture import TrainingModeWarning
+    from unmoor.ir.named import Dim
     from unmoor.jit.load import load
     from unmoor.jit.save import save
     from unmoor.jit.traced import TracedFunction, TracedModule, trace, trace_module
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "ArchiveError",
+    "Dim",
     "MissingDependency",
     "Model",
     "NotTraced",
@@ -43,6 +45,7 @@ __all__ = [
 
 # Imported when they are used: `load` must not need what `trace` needs, nor wait for it.
 LAZY = {
+    "Dim": "unmoor.ir.named",
     "Model": "unmoor.runtime",
     "TracedFunction": "unmoor.jit.traced",
     "TracedModule": "unmoor.jit.traced",

@@ -45,8 +45,12 @@ def thread_count() -> int:
     return torch.get_num_threads()
 
 
-def record(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any] | None = None) -> Recording:
+def record(
+    fn: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any] | None = None, dims: object = None
+) -> Recording:
     """The recording of one call `fn(*args, **kwargs)`.
+
+    `dims` has, by the name of an input, an entry for each of its dims: a name, a size, `unmoor.Dim` or None.
 
     `fn` is a function, a method or a module. Tensors anywhere in nested tuples, lists, dicts, dataclasses and named
     tuples become the graph's inputs; numbers, strings, booleans and None are frozen as they are. The module, its
@@ -57,11 +61,15 @@ def record(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, A
     """
     from unmoor.capture.trace import Call, record_calls
 
-    return record_calls([Call(fn, args, dict(kwargs or {}))])[0]
+    return record_calls([Call(fn, args, dict(kwargs or {}), dims=dims)])[0]
 
 
 def record_forced(
-    fn: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], decisions: tuple[bool, ...]
+    fn: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    decisions: tuple[bool, ...],
+    dims: object = None,
 ) -> Recording | None:
     """The recording of a call whose first guards go as `decisions` say, whatever the values are.
 
@@ -70,21 +78,22 @@ def record_forced(
     from unmoor.capture.trace import Call, record_calls
 
     try:
-        return record_calls([Call(fn, args, dict(kwargs), decisions=decisions)])[0]
+        return record_calls([Call(fn, args, dict(kwargs), decisions=decisions, dims=dims)])[0]
     except Exception:  # whatever the program does with values that it was not meant to see
         return None
 
 
 def record_several(
-    calls: Sequence[tuple[Callable[..., Any], tuple[Any, ...], Mapping[str, Any], str]],
+    calls: Sequence[tuple[Callable[..., Any], tuple[Any, ...], Mapping[str, Any], str]], dims: Sequence[object]
 ) -> list[Recording]:
-    """The recordings of several calls (fn, args, kwargs, mode), which share their state.
+    """The recordings of several calls (fn, args, kwargs, mode), which share their state; of each, `dims` as above.
 
     A tensor that one of them changes is state in all that read it. `mode` is "train", "eval" or "": as the modules are.
     """
     from unmoor.capture.trace import Call, record_calls
 
-    return record_calls([Call(fn, args, dict(kwargs), mode) for fn, args, kwargs, mode in calls])
+    pairs = zip(calls, dims, strict=True)
+    return record_calls([Call(fn, args, dict(kwargs), mode, dims=said) for (fn, args, kwargs, mode), said in pairs])
 
 
 def flatten_call(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Structure, list[Any]]:
@@ -118,11 +127,13 @@ def needs_grad(tensors: Sequence[Any]) -> bool:
     return needs(tensors)
 
 
-def keep_original(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], mode: str = "") -> Original:
+def keep_original(
+    fn: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], mode: str = "", dims: object = None
+) -> Original:
     """The callable with copies of the tensors that it is traced on, in `mode` if that is given, for a later check."""
     from unmoor.capture.original import Original
 
-    return Original(fn, args, kwargs, mode)
+    return Original(fn, args, kwargs, mode, dims)
 
 
 def call(fn: Callable[..., Any], arguments: Structure, leaves: list[Any]) -> Outcome:

@@ -38,8 +38,10 @@ class Original:
     `mode` is "train", "eval" or "": as its modules are at the trace.
     """
 
-    def __init__(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], mode: str) -> None:
-        self.fn = fn
+    def __init__(
+        self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], mode: str, dims: object
+    ) -> None:
+        self.fn, self.dims = fn, dims
         self.arguments, leaves = flatten((tuple(args), dict(kwargs)), "the arguments")
         self.example: Leaves = [leaf.detach().clone() for leaf in leaves]
         self._training = [mode == "train" if mode else in_training(m) for _, m in Modules(fn).every()]
@@ -54,7 +56,7 @@ class Original:
 
         Raises whatever Python says where it cannot be copied.
         """
-        twin = Twin(copied(self.fn), self.arguments)
+        twin = Twin(copied(self.fn), self.arguments, self.dims)
         for training, (_, module) in zip(self._training, Modules(twin.fn).every(), strict=True):
             if in_training(module) is not training:  # a module that TorchScript froze has no such attribute
                 module.training = training
@@ -72,7 +74,7 @@ class Original:
         from unmoor.capture import record_forced
 
         args, kwargs = rebuild(self.arguments, [leaf.clone() for leaf in self.example])
-        return record_forced(self.fn, args, kwargs, decisions)
+        return record_forced(self.fn, args, kwargs, decisions, self.dims)
 
     def made_of(self, shapes: Sequence[tuple[int, ...]], seed: int) -> Leaves:
         """Tensors of these sizes, their elements within the range of the example's, the same for the same seed."""
@@ -83,8 +85,8 @@ class Original:
 class Twin:
     """A copy of a traced callable, to be called."""
 
-    def __init__(self, fn: Callable[..., Any], arguments: Structure) -> None:
-        self.fn, self.arguments = fn, arguments
+    def __init__(self, fn: Callable[..., Any], arguments: Structure, dims: object) -> None:
+        self.fn, self.arguments, self.dims = fn, arguments, dims
 
     def call(self, leaves: Leaves, states: Mapping[str, str]) -> Outcome:
         """A call on copies of the leaves; errors pass through. `states` has names of states, and where they are."""
@@ -100,7 +102,7 @@ class Twin:
         args, kwargs = rebuild(self.arguments, [leaf.clone() for leaf in leaves])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", TrainingModeWarning)
-            return record(self.fn, args, kwargs)
+            return record(self.fn, args, kwargs, self.dims)
 
 
 def call(fn: Callable[..., Any], arguments: Structure, leaves: Leaves) -> Outcome:

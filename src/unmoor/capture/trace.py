@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from unmoor.capture.dims import named_dims, told
 from unmoor.capture.guards import Guards
 from unmoor.capture.methods import Interception, active, bound_before
 from unmoor.capture.modules import (
@@ -52,7 +53,7 @@ from unmoor.ir.signature import Structure
 class Call:
     """A call to record. `mode` puts the modules of `fn` into "train" or "eval" mode for it; "" leaves them.
 
-    `decisions` say how its first guards go, whatever the values are.
+    `decisions` say how its first guards go, whatever the values are; `dims` what the user says of the inputs' dims.
     """
 
     fn: Callable[..., Any]
@@ -60,6 +61,7 @@ class Call:
     kwargs: dict[str, Any]
     mode: str = ""
     decisions: tuple[bool, ...] = ()
+    dims: object = None
 
 
 def record_calls(calls: Sequence[Call]) -> list[Recording]:
@@ -73,7 +75,7 @@ def record_calls(calls: Sequence[Call]) -> list[Recording]:
         found: list[StateTensor] = []
         recordings = []
         for call in calls:
-            trace = _Trace(call.fn, tuple(states), call.decisions)
+            trace = _Trace(call.fn, tuple(states), call.decisions, call.dims)
             with _in_mode(trace.modules, call.mode):
                 recordings.append(trace.run(call.args, call.kwargs))
             known = {id(s.tensor) for s in found} | ({GENERATOR} & {s.name for s in found})
@@ -117,8 +119,10 @@ class StateTensor:
 class _Trace:
     """The parts of one recording."""
 
-    def __init__(self, fn: Callable[..., Any], states: tuple[StateTensor, ...], decisions: tuple[bool, ...]) -> None:
-        self.fn, self.states = fn, states
+    def __init__(
+        self, fn: Callable[..., Any], states: tuple[StateTensor, ...], decisions: tuple[bool, ...], dims: object
+    ) -> None:
+        self.fn, self.states, self.dims = fn, states, dims
         self.found: dict[int, StateTensor] = {}  # what turned out to be state
         self.modules = Modules(fn)
         self.hooks = PathHooks(self.modules)
@@ -143,6 +147,10 @@ class _Trace:
         leaves, example = self._inputs(leaves, tuple(paths(named, "")))
         for name, value in pinned(named, ""):
             self.tape.assume(Froze.ARGUMENT, f"the argument {name} is {value!r} in every call", True, NOWHERE)
+        for node in named_dims(self.dims, [self.tracks.of(leaf).value for leaf in leaves], example):
+            self.tape.nodes.append(node)
+            text = f"the dims of {node.args[1]} are {told(node)}, as `dims` says"
+            self.tape.assume(Froze.SIZE, text, True, NOWHERE)
         states = tuple(self._add_state(s) for s in self.states)
         inputs = [self.tracks.of(leaf) for leaf in leaves] + [self.tracks.of(s.tensor) for s in self.states]
         self.tracks.inputs = inputs

@@ -21,6 +21,7 @@ from unmoor.ops.family import in_dtype
 from unmoor.reference import run_graph
 
 SIZES = (2, 3, 1, 5)  # tried for the symbols of a signature, in every combination, until the relations hold
+LARGEST = 256  # of the sizes that relations name, and that are tried, too
 TOLERANCE = 1e-3  # of the largest result: a wrong program is off by far more, and rounding by far less
 HALF_TOLERANCE = 3e-2  # the same of half floats, which are rounded after each op
 
@@ -107,7 +108,9 @@ def _fitting(program: Program) -> Iterator[dict[str, int]]:
     """Sizes for the symbols of a signature under which its relations hold."""
     signature = program.signature
     symbols = sorted({s for i in signature.inputs for d in i.type.shape for s in d.symbols})
-    for choice in itertools.islice(itertools.product(SIZES, repeat=len(symbols)), 4096):
+    bounds = [d.value for r in signature.relations for d in (r.left, r.right) if d.is_const]
+    tried = tuple(dict.fromkeys((*SIZES, *(n for n in bounds if 0 <= n <= LARGEST))))
+    for choice in itertools.islice(itertools.product(tried, repeat=len(symbols)), 4096):
         sizes = dict(zip(symbols, choice, strict=True))
         try:
             known = [r for r in signature.relations if (r.left - r.right).symbols <= sizes.keys()]

@@ -2,7 +2,8 @@
 
 from unmoor.compiler.compile import Compiled, compile_recording
 from unmoor.compiler.link import Entry, Linker
+from unmoor.compiler.pinned import refuse_pinned
 from unmoor.compiler.pipeline import first_passes
 from unmoor.compiler.returned import check_returned
 
-__all__ = ["Compiled", "Entry", "Linker", "check_returned", "compile_recording", "first_passes"]
+__all__ = ["Compiled", "Entry", "Linker", "check_returned", "compile_recording", "first_passes", "refuse_pinned"]

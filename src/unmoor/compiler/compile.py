@@ -11,13 +11,14 @@ from unmoor.errors import Unsupported
 from unmoor.fusion import fuse
 from unmoor.ir.dim import Dim, sym
 from unmoor.ir.graph import Graph, Relation, Value, tensor_type
+from unmoor.ir.named import Naming
 from unmoor.ir.recording import ExampleTensor, Recording
 from unmoor.ir.signature import Signature, TensorSpec
 from unmoor.kernels import lower
 from unmoor.ops import TABLE
 from unmoor.options import Options
 from unmoor.passes import dead_code, through_blocks
-from unmoor.specialise import Specialised, specialise
+from unmoor.specialise import Pinned, Specialised, specialise
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +29,7 @@ class Compiled:
     stages: tuple[Stage, ...]  # ("specialise", typed graph), then one entry per pass
     graph: Graph  # grouped
     emitted: Emitted
+    pinned: tuple[Pinned, ...] = ()  # named dims that the program fixes
 
 
 def compile_recording(recording: Recording, example: tuple[ExampleTensor, ...], options: Options) -> Compiled:
@@ -53,8 +55,13 @@ def compile_recording(recording: Recording, example: tuple[ExampleTensor, ...], 
         tuple(s.name for s in recording.states),
         recording.changed,
     )
-    emitted = emit(grouped, calls, signature)
-    return Compiled(signature, (("specialise", special.graph), *stages), grouped, emitted)
+    naming = Naming(special.names)
+    told = tuple(replace(r, message=r.message or str(naming.relation(r))) for r in signature.relations)
+    emitted = emit(grouped, calls, replace(signature, relations=told) if special.names else signature)
+    signature = naming.signature(signature)
+    emitted = replace(emitted, program=replace(emitted.program, signature=signature))
+    shown = tuple((stage, naming.graph(graph)) for stage, graph in (("specialise", special.graph), *stages))
+    return Compiled(signature, shown, naming.graph(grouped), emitted, special.pinned)
 
 
 def _bounds(outputs: tuple[TensorSpec, ...], most: Mapping[str, Dim]) -> list[Relation]:

@@ -22,6 +22,8 @@ Structural ops, outside the op table:
     prim::guard(cond, expected, message)        NotTraced(message) unless bool(cond) is expected
     prim::rank_guard(tensor, rank, message)     NotTraced unless the tensor has that rank; only recorded
     prim::dtype_guard(tensor, dtype, message)   NotTraced unless the tensor has that dtype; only recorded
+    prim::dims(tensor, name, [entry...])        what the user says of an input's dims: none, a size, or a name with its
+                                                least and greatest size (or none); only recorded
     prim::If(cond)                              two blocks without parameters, of which the first runs where cond holds,
                                                 else the second; its results are the node's outputs
     prim::raise(message)                        NotTraced(message), where a branch was never seen: the last node of a

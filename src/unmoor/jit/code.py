@@ -40,6 +40,7 @@ class _Writer:
     def __init__(self, graph: Graph, result: Structure) -> None:
         self.graph, self.result = graph, result
         self.names: dict[Value, str] = {}
+        self.sizes: dict[str, str] = {}  # of named dims, the first
         self.taken = {"torch", "math", "weights", *keyword.kwlist}
 
     def module(self) -> str:
@@ -103,6 +104,8 @@ class _Writer:
             expression = self.call(op, ops.TABLE[node.op].schema, node)
         elif family == "unmoor":
             return self.indexing(op, node)
+        elif op == "dims":
+            return self.dims(node)
         elif op in ("guard", "rank_guard", "dtype_guard"):
             return [self.guard(op, node) + comment]
         else:
@@ -152,6 +155,23 @@ class _Writer:
             "dtype_guard": f"{subject}.dtype == {self.arg(expected)}",
         }[op]
         return f"assert {condition}, {message!r}"
+
+    def dims(self, node: Node) -> list[str]:
+        """What the user says of an input's dims, as assertions; the first dim of a name stands for it."""
+        tensor, said = self.arg(node.args[0]), node.args[2]
+        assert isinstance(said, tuple)
+        lines = [f"assert {tensor}.dim() == {len(said)}"]
+        for axis, entry in enumerate(said):
+            size = f"{tensor}.shape[{axis}]"
+            if isinstance(entry, int):
+                lines.append(f"assert {size} == {entry}")
+            elif isinstance(entry, tuple):
+                name, least, most = entry
+                first = self.sizes.setdefault(str(name), size)
+                lines += [f"assert {size} == {first}  # {name}"] if first != size else []
+                lines += [f"assert {size} >= {least}  # {name}"] if least else []
+                lines += [] if most is None else [f"assert {size} <= {most}  # {name}"]
+        return lines
 
     def number(self, op: str, args: list[str]) -> str:
         kind = op.partition("_")[2] if op.startswith(("int_", "float_")) else op

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
 from unmoor import archive, capture, codegen
-from unmoor.compiler import Compiled, check_returned, first_passes
+from unmoor.compiler import Compiled, check_returned, first_passes, refuse_pinned
 from unmoor.errors import SignatureError, UnmoorError, Unsupported
+from unmoor.ir.named import Dim
 from unmoor.ir.printer import print_graph, print_kernel, print_program
 from unmoor.ir.program import Image
 from unmoor.ir.recording import Recording
@@ -27,16 +28,19 @@ from unmoor.options import Options
 if TYPE_CHECKING:
     from unmoor.capture.original import Original
 
+Dims = Mapping[str, Sequence[str | int | Dim | None]]
 METHOD = "forward"
 FORCED = 48  # calls that are sent along paths which no example took, for each example that is added
 
 
 @overload
-def trace(fn: Callable[..., Any], *args: Any, modes: tuple[str, ...], **kwargs: Any) -> TracedModule: ...
-@overload
-def trace(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> TracedFunction: ...
 def trace(
-    fn: Callable[..., Any], *args: Any, modes: tuple[str, ...] = (), **kwargs: Any
+    fn: Callable[..., Any], *args: Any, modes: tuple[str, ...], dims: Dims | None = None, **kwargs: Any
+) -> TracedModule: ...
+@overload
+def trace(fn: Callable[..., Any], *args: Any, dims: Dims | None = None, **kwargs: Any) -> TracedFunction: ...
+def trace(
+    fn: Callable[..., Any], *args: Any, modes: tuple[str, ...] = (), dims: Dims | None = None, **kwargs: Any
 ) -> TracedFunction | TracedModule:
     """Runs `fn(*args, **kwargs)` once, records its operations, and compiles them for inputs like these.
 
@@ -46,21 +50,29 @@ def trace(
 
     With `modes`, ("eval", "train") or ("train", "eval"), a module is recorded in each; the result switches with
     `.train()` and `.eval()`, and starts with the first.
+
+    `dims` tells of inputs what their dims are: {"x": ("batch", None, 3)}. A name keeps a dim free, and equal names mean
+    equal sizes; `Dim("batch", min=1, max=64)` bounds them, a number pins a dim, None leaves it to the trace. Calls in
+    every host are held to it, and signatures show it. SignatureError where the program itself pins a named dim, with
+    the line.
     """
     if modes:
         if not set(modes) <= {"eval", "train"} or len(set(modes)) < len(modes):
             raise ValueError(f"modes is {modes!r}; it holds 'eval' and 'train', each once")
         calls = {f"{METHOD}.{mode}": (fn, args, kwargs, mode) for mode in modes}
-        return TracedModule(calls, Options())
-    recording = capture.record(fn, args, kwargs)
-    return TracedFunction(fn, recording, Options(), capture.keep_original(fn, args, kwargs))
+        return TracedModule(calls, Options(), dict.fromkeys(calls, dims))
+    recording = capture.record(fn, args, kwargs, dims)
+    return TracedFunction(fn, recording, Options(), capture.keep_original(fn, args, kwargs, dims=dims), dims=dims)
 
 
-def trace_module(module: Any, inputs: Mapping[str, Any]) -> TracedModule:
+def trace_module(module: Any, inputs: Mapping[str, Any], dims: Mapping[str, Dims] | None = None) -> TracedModule:
     """Traces several methods of a module: {"encode": (x,), "decode": (z,)}. They share weights and state.
 
-    The arguments of a method are a tuple, or a single value.
+    The arguments of a method are a tuple, or a single value. `dims` has, by method, what `trace` takes.
     """
+    unknown = [name for name in dims or {} if name not in inputs]
+    if unknown:
+        raise ValueError(f"dims tells of the method {unknown[0]!r}; those that are traced are {', '.join(inputs)}")
     calls: dict[str, tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any], str]] = {}
     for name, given in inputs.items():
         if not callable(getattr(module, name, None)):
@@ -69,7 +81,7 @@ def trace_module(module: Any, inputs: Mapping[str, Any]) -> TracedModule:
         calls[name] = (module if name == METHOD else getattr(module, name), args, {}, "")
     if not calls:
         raise ValueError("trace_module needs a method with its arguments: {'forward': (x,)}")
-    return TracedModule(calls, Options())
+    return TracedModule(calls, Options(), {name: (dims or {}).get(name) for name in calls})
 
 
 class TracedFunction:
@@ -86,12 +98,14 @@ class TracedFunction:
         original: Original | None = None,
         method: str = METHOD,
         group: Group | None = None,
+        dims: Dims | None = None,
     ) -> None:
-        self._fn, self._options = fn, options
+        self._fn, self._options, self._dims = fn, options, dims
         self._method, self._group = method, group or Group(capture.thread_count())
         self._recordings, self._originals = [recording], [original]
         self._examples = [recording]
         self._use(recording)
+        refuse_pinned(self._programs.compiled[0])
 
     def _use(self, recording: Recording) -> None:
         """Compile a recording for its example."""
@@ -137,7 +151,7 @@ class TracedFunction:
         if len(self._group.members) > 1:
             self._compiled(args, kwargs)
             return
-        recording = capture.record(self._fn, args, kwargs)
+        recording = capture.record(self._fn, args, kwargs, self._dims)
         recordings, originals = [*self._recordings, recording], [*self._originals, self._kept(args, kwargs)]
         merged = Merged(recordings)
         if not merged.is_new:
@@ -153,7 +167,7 @@ class TracedFunction:
         self._examples.append(recording)
 
     def _kept(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Original:
-        return capture.keep_original(self._fn, args, kwargs)
+        return capture.keep_original(self._fn, args, kwargs, dims=self._dims)
 
     def _filled(self, merged: Merged, recordings: list[Recording], originals: list[Original | None]) -> Merged:
         """The merged recording with sides that no example took, but that the program takes elsewhere.
@@ -292,7 +306,7 @@ class TracedFunction:
         kept = {id(o): o for o in self._originals if o is not None}
         return self._method, list(kept.values())
 
-    def to_bytes(self, targets: tuple[Target, ...] = ALL, examples: bool | int = False) -> bytes:
+    def to_bytes(self, targets: tuple[Target, ...] = ALL, examples: bool | int = True) -> bytes:
         """The file as bytes. Equal traces give equal bytes."""
         return archive.write(self.image(targets, examples))
 
@@ -306,13 +320,13 @@ class TracedModule:
     Calling it calls the method `forward`, or its first; `train` and `eval` choose among modes.
     """
 
-    def __init__(self, calls: Calls, options: Options) -> None:
-        originals = [capture.keep_original(*call) for call in calls.values()]
-        recordings = capture.record_several(tuple(calls.values()))
+    def __init__(self, calls: Calls, options: Options, dims: Mapping[str, Dims | None]) -> None:
+        originals = [capture.keep_original(*call, dims[name]) for name, call in calls.items()]
+        recordings = capture.record_several(tuple(calls.values()), tuple(dims[name] for name in calls))
         group = Group(capture.thread_count())
         self.methods: dict[str, TracedFunction] = {}
         for name, recording, original in zip(calls, recordings, originals, strict=True):
-            self.methods[name] = TracedFunction(calls[name][0], recording, options, original, name, group)
+            self.methods[name] = TracedFunction(calls[name][0], recording, options, original, name, group, dims[name])
         self._chosen = METHOD if METHOD in self.methods else next(iter(self.methods))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -372,6 +386,6 @@ class TracedModule:
         kept = [method._kept_examples for method in self.methods.values()]
         return with_examples(image, self._any._programs, kept, most(examples))
 
-    def to_bytes(self, targets: tuple[Target, ...] = ALL, examples: bool | int = False) -> bytes:
+    def to_bytes(self, targets: tuple[Target, ...] = ALL, examples: bool | int = True) -> bytes:
         """The file as bytes."""
         return archive.write(self.image(targets, examples))

@@ -12,7 +12,7 @@ from unmoor.ir.op import Effect
 from unmoor.ops import TABLE
 from unmoor.ops.found import found_by, symbols_in
 
-EFFECTS = ("prim::guard", "prim::rank_guard", "prim::dtype_guard", "prim::raise", "prim::Loop")
+EFFECTS = ("prim::guard", "prim::rank_guard", "prim::dtype_guard", "prim::dims", "prim::raise", "prim::Loop")
 
 
 def dead_code(graph: Graph) -> Graph:

@@ -101,6 +101,8 @@ def _run(nodes: tuple[Node, ...], env: dict[Value, Any], sizes: dict[str, int], 
         elif node.op in TABLE:
             made = evaluate(node.op, args)
             results = made if isinstance(made, tuple) else (made,)
+        elif node.op == "prim::dims":
+            results = _dims(args[0].shape, str(args[1]), args[2], sizes)
         else:
             results = _structural(node, args)
         env.update(zip(node.outputs, results, strict=True))
@@ -136,6 +138,18 @@ def _structural(node: Node, args: tuple[Any, ...]) -> tuple[Any, ...]:
             _refuse_unless(BY_NUMPY[args[0].dtype] is args[1], node.source, args[2])
         case _:
             raise Unsupported(f"the reference cannot run {node.op}")
+    return ()
+
+
+def _dims(shape: tuple[int, ...], name: str, said: tuple[Any, ...], sizes: dict[str, int]) -> tuple[Any, ...]:
+    """prim::dims. Named sizes stand among the sizes by name: a recorded graph has no symbols."""
+    if len(shape) != len(said):
+        raise NotTraced(f"{name} has {len(shape)} dims here, and {len(said)} as `dims` of the trace says")
+    for axis, (size, entry) in enumerate(zip(shape, said, strict=True)):
+        label, least, most = entry if isinstance(entry, tuple) else ("", entry or 0, entry)
+        wanted = sizes.setdefault(label, size) if label else size
+        if size != wanted or size < least or (most is not None and size > most):
+            raise NotTraced(f"dim {axis} of {name} is {size} here, which is not what `dims` of the trace says")
     return ()
 
 

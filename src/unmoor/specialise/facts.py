@@ -7,15 +7,18 @@ from collections.abc import Callable, Mapping
 from unmoor.errors import Unsupported
 from unmoor.ir.bounds import interval
 from unmoor.ir.dim import Dim, DimLike, const, dim, nonnegative, sym
-from unmoor.ir.graph import Relation
+from unmoor.ir.graph import Relation, Source
 
 
 class Learnt(Exception):
-    """A symbol turned out to be a constant or another symbol; specialisation starts again with that."""
+    """A symbol turned out to be a constant or another symbol; specialisation starts again with that.
+
+    `pinned` says so of a dim that the user named, and the program pinned."""
 
     def __init__(self, symbol: str, value: Dim) -> None:
         super().__init__(f"{symbol} is {value}")
         self.symbol, self.value = symbol, value
+        self.pinned: tuple[str, str, Source] | None = None
 
 
 def _is_plain(d: Dim) -> bool:

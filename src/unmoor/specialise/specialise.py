@@ -15,6 +15,7 @@ from unmoor.ir.types import TensorType
 from unmoor.ops import TABLE
 from unmoor.specialise.builder import TypedBuilder
 from unmoor.specialise.facts import ExampleFacts, Learnt
+from unmoor.specialise.named import Demanded, NamedDims, Pinned
 from unmoor.specialise.numbers import arithmetic, as_tensor, compare, item, plain, truth
 
 
@@ -22,12 +23,15 @@ from unmoor.specialise.numbers import arithmetic, as_tensor, compare, item, plai
 class Specialised:
     """A typed graph with its relations, the types of its inputs, and the example's value of each symbol.
 
-    `most` has the upper bounds of the sizes that a call finds."""
+    `most` has the upper bounds of the sizes that a call finds, `names` those that users gave to symbols, `pinned` the
+    names of dims that are of one size here, or of two names."""
 
     graph: Graph
     inputs: tuple[TensorSpec, ...]
     example: dict[str, int]
     most: dict[str, Dim]
+    names: dict[str, str]
+    pinned: tuple[Pinned, ...] = ()
 
 
 def specialise(graph: Graph, example: tuple[ExampleTensor, ...]) -> Specialised:
@@ -40,10 +44,13 @@ def specialise(graph: Graph, example: tuple[ExampleTensor, ...]) -> Specialised:
     if len(example) != len(graph.inputs):
         raise SignatureError(f"{len(example)} tensors for {len(graph.inputs)} inputs")
     known: dict[str, Dim] = {}
+    pinned: list[Pinned] = []
     while True:
         try:
-            return _Walk(graph, example, known).run()
+            return replace(_Walk(graph, example, known).run(), pinned=tuple(pinned))
         except Learnt as learnt:
+            if learnt.pinned:
+                pinned.append(Pinned(*learnt.pinned))
             known = {name: d.substitute({learnt.symbol: learnt.value}) for name, d in known.items()}
             known[learnt.symbol] = learnt.value
         except _Refusal as refusal:
@@ -69,6 +76,7 @@ class _Walk:
             self.inputs.append(replace(value, type=TensorType(tensor.dtype, shape)))
             self.specs.append(TensorSpec(tensor.name, TensorType(tensor.dtype, shape)))
         self.facts = ExampleFacts(self.symbols)
+        self.named = NamedDims(self.facts)
         self.builder = TypedBuilder(self.facts, names_of(graph))
         self.env: dict[Value, Arg] = dict(zip(graph.inputs, self.inputs, strict=True))
         self.constants = [self._constant(c) for c in graph.constants]
@@ -93,14 +101,21 @@ class _Walk:
         graph = Graph(
             self.graph.name, tuple(self.inputs), tuple(self.constants), tuple(self.builder.nodes), outputs, relations
         )
-        return Specialised(graph, tuple(self.specs), self.symbols, self.facts.most)
+        return Specialised(graph, tuple(self.specs), self.symbols, self.facts.most, self.named.symbols)
 
     def _nodes(self, nodes: tuple[Node, ...]) -> None:
         for node in nodes:
             self.builder.source = node.source
             try:
                 results = self._node(node)
-            except (Learnt, NotTraced):
+            except Learnt as learnt:
+                name = self.named.symbols.get(learnt.symbol)
+                if name is not None and node.op != "prim::dims" and learnt.pinned is None:
+                    value = self.named.symbols.get(learnt.value.symbol or "", str(learnt.value))
+                    if learnt.value.is_const or learnt.value.symbol in self.named.symbols:
+                        learnt.pinned = (name, value, node.source)
+                raise
+            except (NotTraced, Demanded):
                 raise
             except ZeroDivisionError:
                 raise SignatureError(f"{_at(node.source)}a size that is 0 here is divided by") from None
@@ -234,6 +249,9 @@ class _Walk:
                 self._refuse_unless(False, source, args[0])
             case "rank_guard":
                 self._refuse_unless(self._type(args[0]).rank == int(str(args[1])), source, args[2])
+            case "dims":
+                assert isinstance(args[2], tuple)
+                self.named.hold(str(args[1]), self._type(args[0]).shape, args[2])
             case "dtype_guard":
                 assert isinstance(args[1], DType)
                 self._refuse_unless(self._type(args[0]).dtype is args[1], source, args[2])
