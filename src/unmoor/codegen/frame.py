@@ -12,6 +12,7 @@ from unmoor.dtypes import bool_, numbers_of
 from unmoor.ir.dim import Call, Dim
 from unmoor.ir.kernel import PANEL_WIDTH, Kernel, Panels
 from unmoor.ir.scalar import Apply, Expr, IndexValue, Load, Number, Ref
+from unmoor.ir.walk import extents_of, indices_of
 from unmoor.ops.family import in_dtype
 
 
@@ -39,6 +40,18 @@ class Frame:
         self.spread: dict[str, Val] = {}  # indices made of data that differ from lane to lane
         self.lanes: Lanes | None = None
         self.layout = {x.name: x for x in kernel.buffers}
+        self.fixed: dict[Call, Val] = {}
+        for d in (*extents_of((kernel.body,)), *indices_of((kernel.body,))):
+            self._fix(d)
+
+    def _fix(self, d: Dim) -> None:
+        """Computes the parts of a Dim that are the same in all loops here, once and before them."""
+        for atom in (a for monomial, _ in d.terms for a, _ in monomial if isinstance(a, Call)):
+            self._fix(atom.a)
+            self._fix(atom.b)
+            defined = atom.fn in ("min", "max") or (atom.b.is_const and atom.b.value != 0)
+            if defined and atom not in self.fixed and (atom.a + atom.b).symbols <= set(self.kernel.ints):
+                self.fixed[atom] = self._call(atom)
 
     @contextmanager
     def vector(self, lanes: Lanes) -> Iterator[None]:
@@ -68,6 +81,8 @@ class Frame:
         return const("i64", 0) if total is None else total
 
     def _call(self, atom: Call) -> Val:
+        if atom in self.fixed:
+            return self.fixed[atom]
         a, c = self.size(atom.a), self.size(atom.b)
         if atom.fn in ("min", "max"):
             return self.b.intrinsic(f"s{atom.fn}", [a, c])

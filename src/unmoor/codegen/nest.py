@@ -11,6 +11,7 @@ from unmoor.codegen.builder import COMPUTE, Val, const, const_lanes, lanes_of, v
 from unmoor.codegen.counted import counted, when
 from unmoor.codegen.frame import Frame, Lanes
 from unmoor.codegen.tile import emit_contraction, is_contraction
+from unmoor.codegen.windows import emit_windows, is_windows
 from unmoor.dtypes import DType
 from unmoor.ir.dim import Dim, nonnegative
 from unmoor.ir.kernel import Contract, Fold, Index, Let, Loop, Stmt, Store
@@ -18,6 +19,7 @@ from unmoor.ir.scalar import Apply, Expr, Load
 
 Body = tuple[Stmt, ...]
 Turn = Callable[[list[Val]], list[Val]]
+Bounds = tuple[tuple[Dim, Dim], ...]
 
 
 class Nest:
@@ -51,12 +53,15 @@ class Nest:
     def _loop(self, loop: Loop, begin: Val, end: Val) -> None:
         if is_contraction(loop):
             emit_contraction(self.f, loop, begin, end, self.lanes)
+        elif self.f.lanes is None and self.lanes > 1 and self._windows_in_vectors(loop):
+            emit_windows(self, loop, begin, end)
         elif self.f.lanes is None and self.lanes > 1 and self._runs_in_vectors(loop):
             self._vector_loop(loop, begin, end)
         else:
-            counted(self.f.b, begin, end, 1, [], lambda i, _: self._turn(loop.var, i, loop.body))
+            counted(self.f.b, begin, end, 1, [], lambda i, _: self.turn(loop.var, i, loop.body))
 
-    def _turn(self, var: str, i: Val, body: Body) -> list[Val]:
+    def turn(self, var: str, i: Val, body: Body) -> list[Val]:
+        """The body of a loop at index i."""
         values = dict(self.f.values)
         with self.f.at(**{var: i}):
             self.body(body)
@@ -69,23 +74,27 @@ class Nest:
 
         def whole(i: Val, _: list[Val]) -> list[Val]:
             with self.f.vector(Lanes(loop.var, self.lanes)):
-                return self._turn(loop.var, i, loop.body)
+                return self.turn(loop.var, i, loop.body)
 
         def rest(i: Val) -> list[Val]:
-            with self._masked(loop.var, b.sub(end, i)):
-                return self._turn(loop.var, i, loop.body)
+            with self.masked(loop.var, b.sub(end, i)):
+                return self.turn(loop.var, i, loop.body)
 
         i, _ = counted(b, begin, end, self.lanes, [], whole)
         when(b, b.icmp("slt", i, end), [], lambda: rest(i))
 
     @contextmanager
-    def _masked(self, var: str, live: Val) -> Iterator[Val]:
+    def masked(self, var: str, live: Val) -> Iterator[Val]:
         """The vector axis with only its first `live` lanes; gives their mask."""
         b = self.f.b
         ids = const_lanes("i64", range(self.lanes))
         mask = b.icmp("slt", ids, b.broadcast(live, self.lanes))
         with self.f.vector(Lanes(var, self.lanes, mask, live)):
             yield mask
+
+    def _windows_in_vectors(self, loop: Loop) -> bool:
+        """Whether the loop runs over windows whose channels are best read in vectors."""
+        return is_windows(loop) and self._runs_in_vectors(loop.body[0])  # type: ignore[arg-type]
 
     def _runs_in_vectors(self, loop: Loop) -> bool:
         """Whether the loop is the best one of its nest to vectorise."""
@@ -95,6 +104,9 @@ class Nest:
             if isinstance(s, Store) and (s.index.coefficient(loop.var) != 1 or named & s.index.symbols):
                 return False
         if _carries(loop):
+            return False
+        bounded = [position for s in inner if isinstance(s, Fold) for position, _ in s.inside]
+        if any(loop.var in p.symbols or named & p.symbols for p in bounded):
             return False
         if any(loop.var in d.symbols for s in inner for d in _extents(s)):
             return False
@@ -109,6 +121,8 @@ class Nest:
         """Whether the last axis lies side by side in every load and store of the fold."""
         var = fold.axes[-1][0]
         body: Body = (*fold.body, Let("", fold.value))
+        if any(var in position.symbols for position, _ in fold.inside):
+            return False
         if fold.fn in ("argmax", "argmin") or any(isinstance(s, Loop | Fold | Index) for s in fold.body):
             return False
         steps = [x.index.coefficient(var) for x in _loads(body)]
@@ -122,11 +136,11 @@ class Nest:
         if self.f.lanes is None and self.lanes > 1 and self._fold_runs_in_vectors(fold):
             return self._vector_fold(fold)
         start = neutral(fold.fn, dtype, self.f.lanes.count if self.f.lanes else 1)
-        (total,) = self._axes(fold, list(fold.axes), [start], lambda acc: [self._step(fold, acc[0])])
+        (total,) = self.axes(fold.inside, list(fold.axes), [start], lambda acc: [self._step(fold, acc[0])])
         return total
 
-    def _axes(self, fold: Fold, axes: list[tuple[str, Dim]], carried: list[Val], turn: Turn) -> list[Val]:
-        """Scalar loops over all the axes, with accumulators carried through."""
+    def axes(self, inside: Bounds, axes: list[tuple[str, Dim]], carried: list[Val], turn: Turn) -> list[Val]:
+        """Scalar loops over all the axes, as far as they are inside bounds, with accumulators carried through."""
         if not axes:
             values = dict(self.f.values)
             made = turn(carried)
@@ -136,10 +150,28 @@ class Nest:
 
         def once(i: Val, acc: list[Val]) -> list[Val]:
             with self.f.at(**{var: i}):
-                return self._axes(fold, rest, acc, turn)
+                return self.axes(inside, rest, acc, turn)
 
-        _, after = counted(self.f.b, const("i64", 0), self.f.size(extent), 1, carried, once)
+        begin, end = self._range(var, extent, inside)
+        _, after = counted(self.f.b, begin, end, 1, carried, once)
         return after
+
+    def _range(self, var: str, extent: Dim, inside: Bounds) -> tuple[Val, Val]:
+        """The turns of an axis that are inside its bounds."""
+        b, begin, end = self.f.b, const("i64", 0), self.f.size(extent)
+        for position, size in inside:
+            if var in position.symbols:
+                step = position.coefficient(var)
+                assert step is not None
+                with self.f.at(**{var: const("i64", 0)}):
+                    first = self.f.size(position)
+                low, high = (self._ceiling(b.sub(x, first), step) for x in (const("i64", 0), self.f.size(size)))
+                begin, end = b.intrinsic("smax", [begin, low]), b.intrinsic("smin", [end, high])
+        return begin, end
+
+    def _ceiling(self, a: Val, by: Dim) -> Val:
+        """a / by rounded up, for a positive divisor."""
+        return a if by == 1 else self.f.floor_divide(self.f.b.add(a, self.f.size(by - 1)), self.f.size(by))
 
     def _step(self, fold: Fold, acc: Val) -> Val:
         """The accumulator after one more element (or vector of them)."""
@@ -174,12 +206,12 @@ class Nest:
             i, carried = counted(b, i, end, self.lanes, carried, lambda i, c: turn(i, c, 1))
 
             def rest() -> list[Val]:
-                with self._masked(var, b.sub(end, i)) as mask:
+                with self.masked(var, b.sub(end, i)) as mask:
                     return sums.join(carried, [b.select(mask, element(i), neutral(fold.fn, dtype, self.lanes))])
 
             return when(b, b.icmp("slt", i, end), carried, rest)
 
-        return self._across(fold.fn, dtype, sums.total(self._axes(fold, outer, sums.start(), along)))
+        return self._across(fold.fn, dtype, sums.total(self.axes(fold.inside, outer, sums.start(), along)))
 
     def _across(self, fn: str, dtype: DType, x: Val) -> Val:
         """The lanes of a vector folded into one, by halves."""
@@ -210,7 +242,7 @@ class Nest:
             at = here if lanes == 1 else b.broadcast(here, lanes)
             return [b.select(better, value, best), b.select(better, at, place), b.add(here, 1)]
 
-        return self._axes(fold, list(fold.axes), start, turn)[1]
+        return self.axes(fold.inside, list(fold.axes), start, turn)[1]
 
 
 def _walk(body: Sequence[Stmt]) -> Iterator[Stmt]:

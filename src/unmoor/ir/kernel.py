@@ -133,6 +133,10 @@ class Fold:
     fn: add mul max min and or, of the value's dtype; argmax argmin give the i64 row-major position over
     the axes of the first extreme (of the first NaN, where there is one). Folding no elements by max,
     min, argmax or argmin has no meaning and is refused before.
+
+    Only the places count at which 0 <= position < extent for each (position, extent) of `inside`; elsewhere nothing is
+    read. A position is linear in one axis. A max or min of no places inside is the infinity, or the extreme integer,
+    that any element beats.
     """
 
     name: str
@@ -140,6 +144,7 @@ class Fold:
     axes: tuple[tuple[str, Dim], ...]
     body: tuple[Stmt, ...]
     value: Expr
+    inside: tuple[tuple[Dim, Dim], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from unmoor.ir.dim import Dim, sym
 from unmoor.ir.kernel import Buffer, Kernel, Loop, Panels
-from unmoor.kernels.dims import extents_of, indices_of, loop_vars, rewrite_dims_of
+from unmoor.ir.walk import extents_of, indices_of, loop_vars, rewrite_dims_of
 
 
 def canonical(kernel: Kernel) -> tuple[Kernel, tuple[str, ...]]:

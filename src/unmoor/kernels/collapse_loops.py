@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from unmoor.ir.dim import Dim, sym
 from unmoor.ir.kernel import Contract, Fold, Kernel, Let, Loop, Stmt
-from unmoor.kernels.dims import extents_of, indices_of, rewrite_dims_of, walk
+from unmoor.ir.walk import extents_of, indices_of, rewrite_dims_of, walk
 
 
 def collapse_loops(kernel: Kernel) -> Kernel:
@@ -47,7 +47,7 @@ def _inner(stmt: Stmt) -> Stmt:
 
 def _collapse_axes(fold: Fold) -> Fold:
     axes = list(fold.axes)
-    k = len(axes) - 2
+    k = len(axes) - 2 if not fold.inside else -1  # a bound is of one axis
     while k >= 0:
         statements = (*fold.body, Let("", fold.value))
         merged = _merge(axes[k], axes[k + 1], statements)

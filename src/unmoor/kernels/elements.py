@@ -22,12 +22,20 @@ def nothing_special(node: Node, index: Index, scope: Scope) -> Expr:
     raise AssertionError(f"{node.op} has no place in this group")
 
 
+def unpadded(node: Node, index: Index) -> Index:
+    """The place in a padding's source for an index inside it."""
+    before = node.args[1]
+    assert isinstance(before, tuple)
+    return tuple(i - int(str(p)) for i, p in zip(index, before, strict=True))
+
+
 class Elements:
     """Expressions for the values of one block.
 
     `buffers` names the buffer of each value that is read from memory, `extents` bounds every loop index, and `special`
     computes values that are not made element by element (reductions and contractions). Values that are `inmost` are
-    computed where they are asked for, and not further out.
+    computed where they are asked for, and not further out. The padding of nodes in `unread` is never read: who asks for
+    what they pad keeps inside.
     """
 
     def __init__(
@@ -46,6 +54,7 @@ class Elements:
         self.uses = Counter(v for n in block.nodes for v in n.inputs) + Counter(
             r for r in block.results if isinstance(r, Value)
         )
+        self.unread: set[Node] = set()
         self.stored: dict[Value, Callable[[Index], Load]] = {}  # values that an earlier phase left in a buffer
 
     def at(self, value: Value, index: Index, scope: Scope) -> Expr:
@@ -74,6 +83,8 @@ class Elements:
             return self.at(source, through_view(node, index, self.extents), scope)
         if op.kind is Kind.PAD:
             (source,) = node.inputs
+            if node in self.unread:
+                return self.at(source, unpadded(node, index), scope)
             inside, place, outside = op.lower(index, tensor_type(source), type_, *node.args[1:])
             return select(inside, self.at(source, place, scope), number(outside, type_.dtype))
         if op.kind is Kind.CREATE:

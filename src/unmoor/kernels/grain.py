@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from unmoor.ir.dim import Dim, const, dmax, nonnegative
 from unmoor.ir.kernel import Contract, Fold, Index, Kernel, Let, Loop, Stmt, Store
 from unmoor.ir.scalar import FUNCTIONS, Apply, Expr, Load
-from unmoor.kernels.dims import walk
+from unmoor.ir.walk import walk
 
 # Costs in hundredths of a nanosecond of one core with wide vectors; a rough guess is enough to choose a grain.
 BYTE = 2

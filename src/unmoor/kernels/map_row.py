@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 
 from unmoor.dtypes import i64
@@ -10,12 +11,14 @@ from unmoor.ir.graph import Node, Value, tensor_type
 from unmoor.ir.kernel import Buffer, Fold, Loop, Store
 from unmoor.ir.op import Kind
 from unmoor.ir.scalar import Expr, Load, Ref
-from unmoor.kernels.elements import Elements
+from unmoor.kernels.elements import Elements, unpadded
 from unmoor.kernels.nest import Nest, close_inside, loop_inside
 from unmoor.kernels.phases import kept_values
 from unmoor.kernels.scope import Scope
 from unmoor.ops import TABLE
-from unmoor.ops.access import ZERO, Index, linear
+from unmoor.ops.access import ZERO, Index, linear, through_view
+
+NEUTRAL = {"add": 0, "max": -math.inf, "min": math.inf}  # what a padding holds that a fold does not notice
 
 
 class RowLowering:
@@ -142,12 +145,51 @@ class RowLowering:
         """The reduction's value: a fold in the row's scope."""
         axes = self._axes(folded=True) or [(f"i{min(self.folded)}", const(1))]
         inner = Scope(scope, frozenset(var for var, _ in axes))
+        inside = self._inside(node, tuple(var for var, _ in axes))
         value = self.elements.at(node.inputs[0], self.point, inner)
         self._keep(inner)
         name = scope.fresh()
         fn = str(TABLE[node.op].lower)
-        scope.statements.append(Fold(name, fn, tuple(axes), tuple(inner.statements), value))
+        scope.statements.append(Fold(name, fn, tuple(axes), tuple(inner.statements), value, inside))
         return Ref(name, i64 if fn in ("argmax", "argmin") else value.dtype)
+
+    def _inside(self, node: Node, axes: tuple[str, ...]) -> tuple[tuple[Dim, Dim], ...]:
+        """The bounds of a fold over windows of a padded tensor, whose padding need not be read: a sum of products with
+        0 or a largest element beside -inf is what the places inside give."""
+        neutral = NEUTRAL.get(str(TABLE[node.op].lower))
+        value, index = node.inputs[0], self.point
+        while neutral is not None and tensor_type(value).dtype.is_float and self.elements.uses[value] == 1:
+            producer = self.elements.producer.get(value)
+            if producer is None:
+                break
+            kind = TABLE[producer.op].kind
+            if kind is Kind.VIEW:
+                index = through_view(producer, index, self.extents)
+                (value,) = producer.inputs
+            elif producer.op == "aten::mul" and neutral == 0 and isinstance(factor := producer.args[0], Value):
+                if tensor_type(factor).shape != tensor_type(value).shape:
+                    break
+                value = factor
+            elif kind is Kind.PAD and producer.args[3] == neutral:
+                return self._bounds(producer, index, axes)
+            else:
+                break
+        return ()
+
+    def _bounds(self, pad: Node, index: Index, axes: tuple[str, ...]) -> tuple[tuple[Dim, Dim], ...]:
+        """The places of a padding's source at an index, which must stay inside it; none where a fold cannot tell."""
+        (source,) = pad.inputs
+        before, after = pad.args[1:3]
+        assert isinstance(before, tuple) and isinstance(after, tuple)
+        if not all(isinstance(p, int) or (isinstance(p, Dim) and p.is_const) for p in (*before, *after)):
+            return ()
+        padded = [a for a, (p, q) in enumerate(zip(before, after, strict=True)) if p != 0 or q != 0]
+        place = unpadded(pad, index)
+        bounds = tuple((place[a], tensor_type(source).shape[a]) for a in padded)
+        if not all(_along_one(position, axes) for position, _ in bounds):
+            return ()
+        self.elements.unread.add(pad)
+        return bounds
 
     def _last_pass(self, row: Scope) -> None:
         left = [r for r in self.block.results if isinstance(r, Value) and r in self.full and r not in self.written]
@@ -158,3 +200,10 @@ class RowLowering:
         for result in left:
             self._store(result, self.point, inner)
         close_inside(row, axes, scopes)
+
+
+def _along_one(position: Dim, axes: tuple[str, ...]) -> bool:
+    """Whether a position moves on along one of the axes, by a constant step."""
+    steps = [position.coefficient(v) for v in axes]
+    moving = [s for s in steps if s != 0]
+    return len(moving) == 1 and moving[0] is not None and moving[0].is_const and moving[0].value > 0

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from unmoor.ir.dim import Dim, sym
 from unmoor.ir.kernel import Contract, Loop
-from unmoor.kernels.dims import rewrite_dims_of, walk
+from unmoor.ir.walk import rewrite_dims_of, walk
 
 
 def merge_outer(loop: Loop) -> Loop:

@@ -75,7 +75,7 @@ def batch_norm(
     eps: float,
     cudnn: bool,
 ) -> Any:
-    """Normalisation by the running statistics, along axis 1."""
+    """Normalisation by the running statistics, along axis 1: a factor and a term for each channel, as in eager."""
     if training or running_mean is None:
         raise Unsupported("batch_norm in training mode: call .eval() before tracing")
     rank = b.type_of(x).rank
@@ -83,10 +83,11 @@ def batch_norm(
     def column(v: Any) -> Any:
         return b.emit("prim::reshape", v, (1, b.type_of(v).shape[0], *(1 for _ in range(rank - 2)))) if rank > 1 else v
 
-    made = b.emit("aten::sub", x, column(running_mean))
-    made = b.emit("aten::mul", made, column(b.emit("aten::rsqrt", b.emit("aten::add", running_var, eps))))
-    made = made if weight is None else b.emit("aten::mul", made, column(weight))
-    return made if bias is None else b.emit("aten::add", made, column(bias))
+    scale = b.emit("aten::rsqrt", b.emit("aten::add", running_var, eps))
+    scale = scale if weight is None else b.emit("aten::mul", scale, weight)
+    shift = b.emit("aten::mul", running_mean, scale)
+    shift = b.emit("aten::neg", shift) if bias is None else b.emit("aten::sub", bias, shift)
+    return b.emit("aten::add", b.emit("aten::mul", x, column(scale)), column(shift))
 
 
 def dropout(b: Builder, x: Any, p: float, train: bool) -> Any:

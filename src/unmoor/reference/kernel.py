@@ -62,15 +62,23 @@ class _Run:
             self.sizes.update(zip((v for v, _ in axes), place, strict=True))
             yield
 
+    def counts(self, stmt: Fold | Contract) -> bool:
+        """Whether the place is inside the statement's bounds."""
+        return all(0 <= p.evaluate(self.sizes) < e.evaluate(self.sizes) for p, e in stmt.inside)
+
     def fold(self, stmt: Fold) -> Any:
         values = []
         for _ in self.points(stmt.axes):
+            if not self.counts(stmt):
+                continue
             self.body(stmt.body)
             values.append(self.expr(stmt.value))
         dtype = stmt.value.dtype.numpy
         if stmt.fn in ("argmax", "argmin"):
             return np.int64(getattr(np, stmt.fn)(np.array(values, dtype)))
         if stmt.fn in ("max", "min"):
+            if not values and stmt.inside:
+                return _beaten(stmt.fn, dtype)
             return getattr(np, stmt.fn)(np.array(values, dtype))
         ufunc = FUNCTIONS[stmt.fn].meaning
         return ufunc.reduce(np.array(values, dtype), initial=dtype.type(NEUTRAL[stmt.fn]), dtype=dtype)  # type: ignore[attr-defined]
@@ -78,7 +86,7 @@ class _Run:
     def contract(self, stmt: Contract) -> Any:
         total = stmt.left.dtype.numpy.type(0)
         for _ in self.points(stmt.axes):
-            if not all(0 <= p.evaluate(self.sizes) < e.evaluate(self.sizes) for p, e in stmt.inside):
+            if not self.counts(stmt):
                 continue
             total += self.expr(stmt.left) * total.dtype.type(self.expr(stmt.right))
         return total
@@ -118,3 +126,12 @@ def _typed(value: Any, dtype: DType) -> Any:
     if dtype is dtype.compute or dtype.is_float:
         return np.bool_(value != 0) if dtype is bool_ else dtype.numpy.type(value)
     return np.asarray(value).astype(dtype.compute.numpy).astype(dtype.numpy)[()]
+
+
+def _beaten(fn: str, dtype: Any) -> Any:
+    """The number that any element beats."""
+    if dtype.kind == "f":
+        return dtype.type(-np.inf if fn == "max" else np.inf)
+    if dtype.kind == "b":
+        return np.bool_(fn == "min")
+    return dtype.type(np.iinfo(dtype).min if fn == "max" else np.iinfo(dtype).max)

@@ -144,6 +144,7 @@ class _Kernel:
         t.take("=")
         fn = t.take(*FOLDS).text
         axes = self._axes()
+        inside = self._inside()
         t.take("{")
         t.deeper()
         body: list[Stmt] = []
@@ -153,7 +154,7 @@ class _Kernel:
         t.take("}")
         t.depth -= 1
         self.types[name] = i64 if fn in ("argmax", "argmin") else value.dtype
-        return Fold(name, fn, axes, tuple(body), value)
+        return Fold(name, fn, axes, tuple(body), value, inside)
 
     def _is_statement(self) -> bool:
         """Whether a statement comes, and not the value of a fold: both may begin with a buffer's name."""

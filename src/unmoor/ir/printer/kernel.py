@@ -36,7 +36,7 @@ def _stmt(stmt: Stmt, indent: str) -> list[str]:
         return [f"{indent}loop {stmt.var} < {stmt.extent} {{", *_body(stmt.body, indent + "  "), f"{indent}}}"]
     axes = _axes(stmt.axes)
     if isinstance(stmt, Fold):
-        head = f"{indent}fold {stmt.name} = {stmt.fn} over {axes} {{"
+        head = f"{indent}fold {stmt.name} = {stmt.fn} over {axes}{_inside(stmt.inside)} {{"
         return [head, *_body(stmt.body, indent + "  "), f"{indent}  {print_expr(stmt.value)}", f"{indent}}}"]
     product = f"{print_expr(stmt.left)} * {print_expr(stmt.right)}"
     return [f"{indent}contract {stmt.name} over {axes}{_inside(stmt.inside)} {{ {product} }}"]

@@ -109,8 +109,11 @@ class _Verifier:
         if stmt.fn not in FOLDS:
             raise self._error(f"there is no fold {stmt.fn}")
         before = self._enter(stmt.axes)
+        self._bounds(stmt)
+        around, self.bounded = self.bounded, self.bounded or bool(stmt.inside)
         self._body(stmt.body)
         dtype = self._expr(stmt.value)
+        self.bounded = around
         self._leave(before)
         self._define(stmt.name, i64 if stmt.fn.startswith("arg") else dtype)
 
@@ -128,19 +131,22 @@ class _Verifier:
             raise self._error(f"the contraction {stmt.name} is of {left} and {right}")
         self._define(stmt.name, left)
 
-    def _bounds(self, stmt: Contract) -> None:
-        """Each position moves on along one axis, and one of them at most along the rows, by constant steps."""
-        row = self.loops[-2]
+    def _bounds(self, stmt: Fold | Contract) -> None:
+        """Each position moves on along one axis by a constant step; in a contraction one at most along the rows."""
+        if stmt.inside and isinstance(stmt, Fold) and stmt.fn.startswith("arg"):
+            raise self._error(f"{stmt.fn} counts all places, and has no bounds")
+        row = self.loops[-2] if isinstance(stmt, Contract) else None
         along_rows = 0
         for position, extent in stmt.inside:
             self._dim(position)
             self._dim(extent)
-            steps = [position.coefficient(v) for v in (row, *(v for v, _ in stmt.axes))]
-            if not all(s is not None and s.is_const and s.value >= 0 for s in steps) or steps[1:].count(const(0)) != (
-                len(stmt.axes) - 1
-            ):
-                raise self._error(f"the contraction {stmt.name} is bounded by {position}, not linear in one axis")
-            along_rows += steps[0] != 0
+            steps = [position.coefficient(v) for v, _ in stmt.axes]
+            down = position.coefficient(row) if row else const(0)
+            if not all(s is not None and s.is_const and s.value >= 0 for s in (*steps, down)) or steps.count(
+                const(0)
+            ) != (len(stmt.axes) - 1):
+                raise self._error(f"{stmt.name} is bounded by {position}, not linear in one axis")
+            along_rows += down != 0
         if along_rows > 1:
             raise self._error(f"the contraction {stmt.name} has two bounds that depend on the row {row}")
 

@@ -37,6 +37,7 @@ def indices_of(body: tuple[Stmt, ...]) -> Iterator[Dim]:
         if isinstance(stmt, Contract):
             yield stmt.left.index
             yield stmt.right.index
+        if isinstance(stmt, Fold | Contract):
             yield from (d for bound in stmt.inside for d in bound)
 
 
@@ -59,12 +60,12 @@ def rewrite_dims_of(stmt: Stmt, rewrite: Callable[[Dim], Dim]) -> Stmt:
     if isinstance(stmt, Loop):
         return Loop(stmt.var, rewrite(stmt.extent), tuple(rewrite_dims_of(s, rewrite) for s in stmt.body))
     axes = tuple((v, rewrite(e)) for v, e in stmt.axes)
+    inside = tuple((rewrite(position), rewrite(extent)) for position, extent in stmt.inside)
     if isinstance(stmt, Fold):
         body = tuple(rewrite_dims_of(s, rewrite) for s in stmt.body)
-        return replace(stmt, axes=axes, body=body, value=rewrite_expr(stmt.value, rewrite))
+        return replace(stmt, axes=axes, body=body, value=rewrite_expr(stmt.value, rewrite), inside=inside)
     left, right = rewrite_expr(stmt.left, rewrite), rewrite_expr(stmt.right, rewrite)
     assert isinstance(left, Load) and isinstance(right, Load)
-    inside = tuple((rewrite(position), rewrite(extent)) for position, extent in stmt.inside)
     return replace(stmt, axes=axes, left=left, right=right, inside=inside)
 
 
