@@ -111,7 +111,42 @@ def convolution() -> Kernel:
     )
 
 
-@pytest.mark.parametrize("kernel", [softmax(), linear(), rows(), convolution()], ids=lambda k: k.name)
+def pool() -> Kernel:
+    """Windows of three places in steps of two, with a place of padding before them."""
+    at = I * 2 + K - 1
+    return Kernel(
+        "pool",
+        (Buffer("x", f32, S * 8, "in"), Buffer("y", f32, T * 8, "out")),
+        ("s0", "s1"),
+        Loop(
+            "i",
+            T,
+            (
+                Loop(
+                    "j",
+                    const(8),
+                    (
+                        Fold("m", "max", (("k", const(3)),), (), Load("x", at * 8 + J, f32), ((at, S),)),
+                        Store("y", I * 8 + J, Ref("m", f32)),
+                    ),
+                ),
+            ),
+        ),
+    )
+
+
+def test_a_fold_is_bounded_along_its_axes():
+    kernel = pool()
+    verify_kernel(kernel)
+    text = print_kernel(kernel)
+    for wrong in ("0 <= 2*i - 1 < s0", "0 <= 2*i + s1*k < s0", "0 <= 2*i + k < q"):
+        with pytest.raises(VerifyError):
+            verify_kernel(parse_kernel(text.replace("0 <= 2*i + k - 1 < s0", wrong)))
+    with pytest.raises(VerifyError, match="argmax counts all places"):
+        verify_kernel(parse_kernel(text.replace("= max over", "= argmax over")))
+
+
+@pytest.mark.parametrize("kernel", [softmax(), linear(), rows(), convolution(), pool()], ids=lambda k: k.name)
 def test_kernels_read_back(kernel):
     text = print_kernel(kernel)
     assert parse_kernel(text) == kernel
