@@ -112,6 +112,22 @@ TEST_CASE("whichever allocation fails, opening and running say so and leak nothi
   FailEach(Cut(1).Encode(), rows.tensor(), how);
 }
 
+TEST_CASE("whichever allocation fails, running the examples says so and leaks nothing") {
+  Opened o(Verifiable(8));
+  if (!o.session) return;
+  for (long n = 0, failed = 1; failed != 0; ++n) {
+    um_error error;
+    um_status status = UM_OK;
+    {
+      Count count(n);
+      status = um_verify(o.model.get(), nullptr, &error);
+    }
+    failed = status != UM_OK;
+    CHECK((status == UM_OK || status == UM_OUT_OF_MEMORY));
+    CHECK((failed != 0 || n > 3));
+  }
+}
+
 TEST_CASE("a call with threads and known sizes allocates nothing") {
   Opened o(Cut(1));
   if (!o.session) return;
