@@ -19,6 +19,7 @@ int Info(const Options& options) {
   for (size_t k = 0; k < um_target_count(model); ++k) printf("%s %s", k > 0 ? "," : "", um_target_name(model, k));
   printf("%s\n", um_target_count(model) == 0 ? " no target" : "");
   printf("weights  %zu bytes\n", um_weight_bytes(model));
+  printf("examples %zu\n", um_example_count(model));
   printf("engine   %s\n", um_model_engine(model));
   for (size_t m = 0; m < um_method_count(model); ++m) {
     printf("\nmethod %s\n", um_method_name(model, m));

@@ -161,11 +161,13 @@ def difference(want: Outcome, got: Outcome) -> tuple[str, dict[str, float]]:
     return differs(want, got)
 
 
-def first_unlike(twin: Callable[[], Twin], example: list[Any], leaves: list[Any], run: Runs) -> Node | None:
+def first_unlike(
+    twin: Callable[[], Twin], arguments: Structure, example: list[Any], leaves: list[Any], run: Runs
+) -> Node | None:
     """The first node of the recording that gives something else than eager PyTorch."""
     from unmoor.capture.compare import first_unlike as unlike
 
-    return unlike(twin, example, leaves, run)
+    return unlike(twin, arguments, example, leaves, run)
 
 
 def arrays(leaves: list[Any]) -> list[np.ndarray]:

@@ -13,6 +13,7 @@ from unmoor.capture.structure import pinned
 from unmoor.capture.torch_private import TorchDispatchMode, below_autograd
 from unmoor.dtypes import BY_TORCH_NAME
 from unmoor.ir.graph import Node
+from unmoor.ir.signature import Structure
 from unmoor.ops.closeness import SMALLEST, TOLERANCE
 
 MANY = 1 << 26  # elements that are kept of what eager PyTorch computes
@@ -56,17 +57,19 @@ def distance(want: torch.Tensor, got: torch.Tensor) -> float:
     return float(off.nan_to_num(torch.inf).max()) / scale if off.numel() else 0.0
 
 
-def first_unlike(twin: Callable[[], Twin], example: Leaves, leaves: Leaves, run: Runs) -> Node | None:
+def first_unlike(
+    twin: Callable[[], Twin], arguments: Structure, example: Leaves, leaves: Leaves, run: Runs
+) -> Node | None:
     """The first node whose value on `leaves` is none of those that eager PyTorch computes there.
 
     `run` gives the nodes of the recording with their values. What has no like on the example either, where both agree,
     is no step of eager PyTorch's, and tells nothing. `twin` makes a copy of the original.
     """
-    known = _computed(twin(), leaves)
+    known = _computed(twin(), arguments, leaves)
     unlike = [n for n, values in run(leaves) if n.op.startswith("aten::") and not _all_known(values, known)]
     if not unlike or leaves is example:
         return unlike[0] if unlike else None
-    known = _computed(twin(), example)
+    known = _computed(twin(), arguments, example)
     steps = {id(node) for node, values in run(example) if _all_known(values, known)}
     return next((n for n in unlike if id(n) in steps), None)
 
@@ -86,11 +89,11 @@ def _is_known(value: Any, known: Known) -> bool:
     return any(distance(k, tensor) <= tolerance for k in known.get((tensor.shape, tensor.dtype), ()))
 
 
-def _computed(twin: Twin, leaves: Leaves) -> Known:
+def _computed(twin: Twin, arguments: Structure, leaves: Leaves) -> Known:
     """All that eager PyTorch computes in a call, and the inputs."""
     log = _Log()
     with below_autograd(), log:
-        call(twin.fn, twin.arguments, leaves)
+        call(twin.fn, arguments, leaves)
     for leaf in leaves:
         log.keep(leaf)
     return log.known

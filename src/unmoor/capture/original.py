@@ -17,6 +17,7 @@ from unmoor.capture.modules import Modules, in_training
 from unmoor.capture.structure import flatten, is_tensor, paths, rebuild
 from unmoor.capture.tracks import elements
 from unmoor.capture.warning import TrainingModeWarning
+from unmoor.dtypes import DType
 from unmoor.ir.recording import Recording
 from unmoor.ir.signature import Structure
 
@@ -41,7 +42,7 @@ class Original:
     def __init__(
         self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], mode: str, dims: object
     ) -> None:
-        self.fn, self.dims = fn, dims
+        self.fn, self.mode, self.dims = fn, mode, dims
         self.arguments, leaves = flatten((tuple(args), dict(kwargs)), "the arguments")
         self.example: Leaves = [leaf.detach().clone() for leaf in leaves]
         self._training = [mode == "train" if mode else in_training(m) for _, m in Modules(fn).every()]
@@ -56,7 +57,7 @@ class Original:
 
         Raises whatever Python says where it cannot be copied.
         """
-        twin = Twin(copied(self.fn), self.arguments, self.dims)
+        twin = Twin(copied(self.fn), self.dims)
         for training, (_, module) in zip(self._training, Modules(twin.fn).every(), strict=True):
             if in_training(module) is not training:  # a module that TorchScript froze has no such attribute
                 module.training = training
@@ -76,30 +77,35 @@ class Original:
         args, kwargs = rebuild(self.arguments, [leaf.clone() for leaf in self.example])
         return record_forced(self.fn, args, kwargs, decisions, self.dims)
 
-    def made_of(self, shapes: Sequence[tuple[int, ...]], seed: int) -> Leaves:
-        """Tensors of these sizes, their elements within the range of the example's, the same for the same seed."""
+    def made_of(self, shapes: Sequence[tuple[int, ...]], seed: int, dtypes: Sequence[DType] = ()) -> Leaves:
+        """Tensors of these sizes, their elements within the range of the example's, the same for the same seed.
+
+        They have the example's dtypes, unless others are given.
+        """
         generator = torch.Generator().manual_seed(seed)
-        return [_like(e, shape, generator) for e, shape in zip(self.example, shapes, strict=True)]
+        made = [_like(e, shape, generator) for e, shape in zip(self.example, shapes, strict=True)]
+        wanted = [getattr(torch, d.torch_name) for d in dtypes] or [m.dtype for m in made]
+        return [m.to(dtype) for m, dtype in zip(made, wanted, strict=True)]
 
 
 class Twin:
     """A copy of a traced callable, to be called."""
 
-    def __init__(self, fn: Callable[..., Any], arguments: Structure, dims: object) -> None:
-        self.fn, self.arguments, self.dims = fn, arguments, dims
+    def __init__(self, fn: Callable[..., Any], dims: object) -> None:
+        self.fn, self.dims = fn, dims
 
-    def call(self, leaves: Leaves, states: Mapping[str, str]) -> Outcome:
+    def call(self, arguments: Structure, leaves: Leaves, states: Mapping[str, str]) -> Outcome:
         """A call on copies of the leaves; errors pass through. `states` has names of states, and where they are."""
-        outcome = call(self.fn, self.arguments, leaves)
+        outcome = call(self.fn, arguments, leaves)
         tensors = Modules(self.fn).tensors() if states else {}
         held = {f"the state {name}": tensors[o].detach().clone() for name, o in states.items() if o in tensors}
         return Outcome(outcome.structure, {**outcome.values, **held})
 
-    def recorded(self, leaves: Leaves) -> Recording:
+    def recorded(self, arguments: Structure, leaves: Leaves) -> Recording:
         """A new recording, of a call on the leaves."""
         from unmoor.capture import record
 
-        args, kwargs = rebuild(self.arguments, [leaf.clone() for leaf in leaves])
+        args, kwargs = rebuild(arguments, [leaf.clone() for leaf in leaves])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", TrainingModeWarning)
             return record(self.fn, args, kwargs, self.dims)

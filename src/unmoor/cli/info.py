@@ -27,6 +27,8 @@ def execute(asked: argparse.Namespace) -> int:
     print(f"engine   {model.engine}")
     print(f"kernels  {len(image.kernels)}, with machine code for: {', '.join(c.target.name for c in image.code)}")
     print(f"weights  {sum(w.data.nbytes for w in image.weights)} bytes in {len(image.weights)} arrays")
+    held = sum(len(t.data) for e in image.examples for t in e.tensors)
+    print(f"examples {len(image.examples)}, {held} bytes: `unmoor verify` runs them")
     print("sections " + ", ".join(f"{name} {size}" for name, size in sections))
     for method in model.info().methods:
         print(f"\nmethod {method.name}")

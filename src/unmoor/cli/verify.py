@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import itertools
-from collections.abc import Iterator
 
 import numpy as np
 
@@ -16,12 +14,11 @@ from unmoor.ir.graph import Graph
 from unmoor.ir.parser import parse_graph
 from unmoor.ir.program import Image, Method, Program
 from unmoor.ir.verify import verify_graph, verify_kernel
+from unmoor.jit.fitting import fitting
 from unmoor.jit.recompile import compiling_target, made_again
 from unmoor.ops.family import in_dtype
 from unmoor.reference import run_graph
 
-SIZES = (2, 3, 1, 5)  # tried for the symbols of a signature, in every combination, until the relations hold
-LARGEST = 256  # of the sizes that relations name, and that are tried, too
 TOLERANCE = 1e-3  # of the largest result: a wrong program is off by far more, and rounding by far less
 HALF_TOLERANCE = 3e-2  # the same of half floats, which are rounded after each op
 
@@ -80,7 +77,7 @@ def _results(model: runtime.Model, name: str, program: Program, graph: Graph, wh
     Results are compared, then the inputs and states that the program changes.
     """
     signature = program.signature
-    sizes = next(_fitting(program), None)
+    sizes = next(fitting(signature), None)
     if sizes is None:
         print(f"skipped  {signature}: no small sizes fit its relations")
         return True
@@ -102,22 +99,6 @@ def _results(model: runtime.Model, name: str, program: Program, graph: Graph, wh
         same = status != 0
     print(f"{'ok      ' if same else 'WRONG   '} {signature}: {whose} against the reference, at {sizes or 'its sizes'}")
     return same
-
-
-def _fitting(program: Program) -> Iterator[dict[str, int]]:
-    """Sizes for the symbols of a signature under which its relations hold."""
-    signature = program.signature
-    symbols = sorted({s for i in signature.inputs for d in i.type.shape for s in d.symbols})
-    bounds = [d.value for r in signature.relations for d in (r.left, r.right) if d.is_const]
-    tried = tuple(dict.fromkeys((*SIZES, *(n for n in bounds if 0 <= n <= LARGEST))))
-    for choice in itertools.islice(itertools.product(tried, repeat=len(symbols)), 4096):
-        sizes = dict(zip(symbols, choice, strict=True))
-        try:
-            known = [r for r in signature.relations if (r.left - r.right).symbols <= sizes.keys()]
-            if all(r.holds(sizes) for r in known):  # others bound what calls find
-                yield sizes
-        except ZeroDivisionError:
-            continue
 
 
 def _arrays(value: object) -> list[np.ndarray]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from unmoor.errors import NotTraced, SignatureError, UnmoorError, Unsupported, V
 from unmoor.ir.dim import Dim
 from unmoor.ir.graph import Node, Source
 from unmoor.ir.program import GENERATOR
+from unmoor.jit.fitting import fitting
 from unmoor.jit.locate import first_miscompiled
 from unmoor.jit.report import MethodReport
 from unmoor.reference import run_graph
@@ -28,35 +30,34 @@ MANY = 1 << 20  # elements: beyond, no larger input is made, and the reference i
 SIZES = (1, 2, 7, 0)  # and one larger than the example's
 
 
-def check(programs: Specialisations, originals: Sequence[Original | None]) -> MethodReport:
+def check(programs: Specialisations, originals: Sequence[Original]) -> MethodReport:
     """What was compared. Raises VerifyError, with the line, where a program gives something else."""
-    kept = list({id(o): o for o in originals if o is not None}.values())
     report = MethodReport(programs.method)
-    if not kept:
+    if not originals:
         report.skipped = "the traced callable is no longer at hand"
         return report
     try:
-        kept[0].as_traced(programs.recording)
+        twin = originals[0].as_traced(programs.recording)
     except Exception as error:
         report.skipped = f"the traced callable cannot be copied ({type(error).__name__}: {error})"
         return report
     with programs.as_saved(), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # NumPy's, of what the reference interpreter computes
-        _Check(programs, report).run(kept)
+        _Check(programs, report, twin).run(originals)
     return report
 
 
 class _Check:
     """The check of one method."""
 
-    def __init__(self, programs: Specialisations, report: MethodReport) -> None:
+    def __init__(self, programs: Specialisations, report: MethodReport, twin: Twin) -> None:
         self.programs, self.report, self.recording = programs, report, programs.recording
         self.states = {s.name: s.origin for s in self.recording.states}
         self.draws = GENERATOR in self.states
-        self.twin: Twin | None = None
+        self.twin: Twin | None = twin  # to be called next
 
-    def run(self, originals: list[Original]) -> None:
-        """All examples, then what is made of them while there is time."""
+    def run(self, originals: Sequence[Original]) -> None:
+        """All examples, then what is made of them while there is time, for each signature first."""
         if self.draws:
             self.report.against = "the reference interpreter, which draws the same random numbers,"
             if sum(c.data.size for c in self.recording.graph.constants) > MANY:
@@ -65,12 +66,29 @@ class _Check:
         started = time.monotonic()
         for original in originals:
             self._one(original, original.example)
-        for original, leaves in (pair for o in originals for pair in self._made(o)):
+        made = [*self._of_signatures(originals), *(pair for o in originals for pair in self._made(o))]
+        for original, leaves in made:
             if time.monotonic() - started > SECONDS:
                 self.report.left += 1
             else:
                 self._one(original, leaves())
         self.report.seconds = time.monotonic() - started
+
+    def _of_signatures(self, originals: Sequence[Original]) -> Iterator[tuple[Original, Callable[[], Leaves]]]:
+        """Inputs of the signatures that calls have asked for, and that no example has."""
+        of_examples, first = set(), originals[0]
+        for original in originals:
+            with suppress(UnmoorError):
+                arrays = tuple(capture.arrays(original.example))
+                of_examples.add(self.programs.compile_for(*capture.rebuild(original.arguments, arrays)).signature)
+        for compiled in self.programs.compiled:
+            sizes = next(fitting(compiled.signature), None)
+            if compiled.signature in of_examples or sizes is None:
+                continue
+            given = compiled.signature.given
+            shapes = [_sizes(spec.type.shape, sizes) for spec in given]
+            dtypes = [spec.type.dtype for spec in given]
+            yield first, lambda shapes=shapes, dtypes=dtypes: first.made_of(shapes, 0, dtypes)  # type: ignore[misc]
 
     def _made(self, original: Original) -> Iterator[tuple[Original, Callable[[], Leaves]]]:
         arrays = capture.arrays(original.example)
@@ -110,7 +128,7 @@ class _Check:
         model = self.programs.model
         states = model.state()
         try:
-            want = twin.call(leaves, {} if self.draws else self.states)
+            want = twin.call(original.arguments, leaves, {} if self.draws else self.states)
         except Exception as error:
             raise _Refused(f"{type(error).__name__}: {error}") from None
         try:
@@ -142,7 +160,11 @@ class _Check:
         try:
             if not self.draws:
                 node = capture.first_unlike(
-                    lambda: original.as_traced(self.recording), original.example, leaves, self._steps
+                    lambda: original.as_traced(self.recording),
+                    original.arguments,
+                    original.example,
+                    leaves,
+                    self._steps,
                 )
             if node is None:
                 node = self._recorded_otherwise(original, leaves)
@@ -163,7 +185,7 @@ class _Check:
 
     def _recorded_otherwise(self, original: Original, leaves: Leaves) -> Node | None:
         """Where a new recording, on these inputs, parts from this one."""
-        again = original.as_traced(self.recording).recorded(leaves)
+        again = original.as_traced(self.recording).recorded(original.arguments, leaves)
         for old, new in zip(self.recording.graph.nodes, again.graph.nodes, strict=False):
             if (old.op, str(old.args)) != (new.op, str(new.args)):
                 return new

@@ -101,9 +101,11 @@ class TracedFunction:
         dims: Dims | None = None,
     ) -> None:
         self._fn, self._options, self._dims = fn, options, dims
+        self._mode = original.mode if original is not None else ""
         self._method, self._group = method, group or Group(capture.thread_count())
         self._recordings, self._originals = [recording], [original]
         self._examples = [recording]
+        self._replayed = [] if original is None else [original]  # what the check, and a file's examples, are made of
         self._use(recording)
         refuse_pinned(self._programs.compiled[0])
 
@@ -150,6 +152,7 @@ class TracedFunction:
         """
         if len(self._group.members) > 1:
             self._compiled(args, kwargs)
+            self._replayed.append(self._kept(args, kwargs))
             return
         recording = capture.record(self._fn, args, kwargs, self._dims)
         recordings, originals = [*self._recordings, recording], [*self._originals, self._kept(args, kwargs)]
@@ -165,9 +168,10 @@ class TracedFunction:
                 self._use_instead(Merged(recordings, joins=False).recording, examples)
             self._recordings, self._originals = recordings, originals
         self._examples.append(recording)
+        self._replayed.append(self._kept(args, kwargs))
 
     def _kept(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Original:
-        return capture.keep_original(self._fn, args, kwargs, dims=self._dims)
+        return capture.keep_original(self._fn, args, kwargs, self._mode, self._dims)
 
     def _filled(self, merged: Merged, recordings: list[Recording], originals: list[Original | None]) -> Merged:
         """The merged recording with sides that no example took, but that the program takes elsewhere.
@@ -289,7 +293,7 @@ class TracedFunction:
         return Report((self._check(),))
 
     def _check(self) -> MethodReport:
-        return check(self._programs, self._originals)
+        return check(self._programs, self._replayed)
 
     # -- saving -------------------------------------------------------------------------------
     def image(self, targets: tuple[Target, ...] = ALL, examples: bool | int = False) -> Image:
@@ -302,9 +306,8 @@ class TracedFunction:
 
     @property
     def _kept_examples(self) -> tuple[str, list[Original]]:
-        """The method's name, and what it was traced on, each once."""
-        kept = {id(o): o for o in self._originals if o is not None}
-        return self._method, list(kept.values())
+        """The method's name, and what it was traced on."""
+        return self._method, self._replayed
 
     def to_bytes(self, targets: tuple[Target, ...] = ALL, examples: bool | int = True) -> bytes:
         """The file as bytes. Equal traces give equal bytes."""

@@ -85,6 +85,20 @@ def test_every_example_is_replayed():
     assert {"[3]", "[2, 2]"} <= set(method.compared)
 
 
+def test_every_signature_is_compared():
+    traced = unmoor.trace(lambda x: x * 2 + x.sum(), torch.rand(3))
+    traced(torch.rand(2, 2))
+    traced(torch.ones(4, dtype=torch.float64))
+    (method,) = traced.check().methods
+    assert {"[3]", "[2, 2]", "[2]"} <= set(method.compared)
+
+
+def test_examples_may_be_given_by_name_and_by_place():
+    traced = unmoor.trace(lambda x, y: x - y, torch.rand(3), torch.rand(3))
+    traced.add_example(torch.rand(2, 2), torch.rand(2, 2))
+    assert len(traced.check().methods[0].compared) > 8
+
+
 def test_the_module_as_it_was_traced_is_what_counts():
     net = nn.Linear(4, 2).eval()
     traced = unmoor.trace(net, torch.rand(3, 4))

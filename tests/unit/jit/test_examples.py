@@ -49,6 +49,11 @@ def test_every_example_and_method_is_in_it():
     traced.add_example(-torch.ones(2, 2))
     data = saved(traced)
     assert [e.tensors[0].shape for e in image_of(data).examples] == [(3,), (2, 2)]
+    both.train().methods["forward.train"].add_example(torch.rand(4, 3))
+    assert [e.method for e in image_of(saved(both)).examples] == [0, 0, 1]
+    flat = unmoor.trace(torch.relu, torch.rand(3))
+    flat.add_example(torch.rand(2, 2))
+    assert [e.tensors[0].shape for e in image_of(saved(flat)).examples] == [(3,), (2, 2)]
     assert unmoor.load(data).verify().startswith("ok: 2 examples give")
 
 
