@@ -141,6 +141,8 @@ class ProgramVerifier {
       case FormulaOp::kDim:
         return f.a >= 0 && static_cast<uint64_t>(f.a) < p_.inputs.size() && f.b >= 0 &&
                f.b < p_.inputs[static_cast<size_t>(f.a)].dim_count;
+      case FormulaOp::kContiguous:
+        return f.a >= 0 && static_cast<uint64_t>(f.a) < p_.inputs.size() && f.b == 0;
       case FormulaOp::kGiven:
         return number >= early_ && f.a >= 0 && f.b == 0;
       default:
@@ -362,6 +364,7 @@ class ProgramVerifier {
       switch (static_cast<FormulaOp>(f.op)) {
         case FormulaOp::kConst:
         case FormulaOp::kDim:
+        case FormulaOp::kContiguous:
           break;
         case FormulaOp::kGiven:
           if (f.a >= builtin.gives) return false;

@@ -61,12 +61,12 @@ void ForEachRow(const um_tensor& tensor, size_t size, Row row) {
 
 bool IsContiguous(const um_tensor& tensor) {
   if (tensor.strides == nullptr) return true;
-  int64_t expected = 1;
+  uint64_t expected = 1;  // may wrap: the sizes are the caller's
   bool contiguous = true;
   for (int32_t axis = tensor.rank - 1; axis >= 0; --axis) {
     if (tensor.shape[axis] == 0) return true;
-    if (tensor.shape[axis] != 1 && tensor.strides[axis] != expected) contiguous = false;
-    expected *= tensor.shape[axis];
+    if (tensor.shape[axis] != 1 && static_cast<uint64_t>(tensor.strides[axis]) != expected) contiguous = false;
+    expected *= static_cast<uint64_t>(tensor.shape[axis]);
   }
   return contiguous;
 }

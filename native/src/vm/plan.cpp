@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "vm/pack.h"
 
 namespace um {
 
@@ -62,12 +63,15 @@ void Plan::Carve(Carver* carver) {
   output_used_ = carver->Take<size_t>(outputs);
   steps_ = carver->Take<Step>(program_.code.size());
   for (size_t k = 0; k < inputs; ++k) {
-    int64_t* shape = carver->Take<int64_t>(program_.inputs[k].dim_count);
+    int64_t* shape = carver->Take<int64_t>(program_.inputs[k].dim_count + 1);
     if (!carver->counts()) input_shapes_[k] = shape;
   }
   for (size_t k = 0; k < outputs; ++k) {
     int64_t* shape = carver->Take<int64_t>(program_.outputs[k].dim_count);
     if (!carver->counts()) output_shapes_[k] = shape;
+  }
+  for (const format::FormulaRow& f : program_.formulas) {
+    asks_contiguity_ = asks_contiguity_ || static_cast<format::FormulaOp>(f.op) == format::FormulaOp::kContiguous;
   }
   early_ = static_cast<uint32_t>(program_.early());
   if (early_ < program_.formulas.size()) {
@@ -173,6 +177,7 @@ bool Plan::IsSizedFor(const um_tensor* inputs, size_t count) const {
     for (uint32_t axis = 0; axis < spec.dim_count; ++axis) {
       if (input.shape[axis] != known[axis]) return false;
     }
+    if (asks_contiguity_ && known[spec.dim_count] != IsContiguous(input)) return false;
   }
   return true;
 }

@@ -122,12 +122,13 @@ class Plan {
   const size_t helpers_;
   Block memory_;
   bool sized_ = false;
+  bool asks_contiguity_ = false;  // does a formula read whether an input is contiguous?
   bool resolved_ = false;
   const uint8_t* arena_ = nullptr;
   const uint8_t* scratch_ = nullptr;
   size_t scratch_bytes_ = 0;  // for one thread
   int64_t* ints_ = nullptr;
-  int64_t** input_shapes_ = nullptr;  // one per input, and so on
+  int64_t** input_shapes_ = nullptr;  // one per input, and so on; behind the sizes, whether it is contiguous
   size_t* input_bytes_ = nullptr;
   const void** inputs_ = nullptr;
   void** outputs_ = nullptr;

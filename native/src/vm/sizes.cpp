@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "vm/pack.h"
 #include "vm/plan.h"
 
 namespace um {
@@ -53,6 +54,7 @@ Misfit Plan::SetSizes(const um_tensor* inputs, size_t count) {
     for (uint32_t axis = 0; axis < program_.inputs[k].dim_count; ++axis) {
       input_shapes_[k][axis] = inputs[k].shape[axis];
     }
+    if (asks_contiguity_) input_shapes_[k][program_.inputs[k].dim_count] = IsContiguous(inputs[k]);
   }
   Misfit misfit = Evaluate();
   if (misfit.kind != Misfit::kNone) return misfit;
@@ -68,6 +70,10 @@ bool Plan::EvaluateOne(const format::FormulaRow& f, const int64_t* numbers, int6
   }
   if (static_cast<FormulaOp>(f.op) == FormulaOp::kDim) {
     *result = input_shapes_[f.a][f.b];
+    return true;
+  }
+  if (static_cast<FormulaOp>(f.op) == FormulaOp::kContiguous) {
+    *result = input_shapes_[f.a][program_.inputs[static_cast<size_t>(f.a)].dim_count];
     return true;
   }
   if (static_cast<FormulaOp>(f.op) == FormulaOp::kGiven) {

@@ -215,8 +215,8 @@ FORMULA = Row(
     (
         _u32("op", "operation", "formula_op"),
         RESERVED,
-        Field("a", "i64", "const: the value; dim: the input; else an int register"),
-        Field("b", "i64", "dim: the axis; const: 0; else an int register"),
+        Field("a", "i64", "const: the value; dim, contiguous: the input; else an int register"),
+        Field("b", "i64", "dim: the axis; const, contiguous: 0; else an int register"),
     ),
 )
 CHECK = Row(

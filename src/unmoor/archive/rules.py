@@ -112,6 +112,8 @@ class _Checker:
             sound = f.b == 0
         elif f.op is FormulaOp.GIVEN:
             sound = number >= self.program.early and f.a >= 0 and f.b == 0
+        elif f.op is FormulaOp.CONTIGUOUS:
+            sound = 0 <= f.a < len(self.program.signature.inputs) and f.b == 0
         elif f.op is FormulaOp.DIM:
             inputs = self.program.signature.inputs
             sound = 0 <= f.a < len(inputs) and 0 <= f.b < inputs[f.a].type.rank
@@ -198,7 +200,7 @@ class _Checker:
             f = self.program.formulas[r]
             if f.op is FormulaOp.GIVEN and f.a >= gives:
                 self.refuse(f"{who}: the int register {r} is a number that {i.builtin} does not give")
-            if f.op not in (FormulaOp.CONST, FormulaOp.DIM, FormulaOp.GIVEN):
+            if f.op not in (FormulaOp.CONST, FormulaOp.DIM, FormulaOp.GIVEN, FormulaOp.CONTIGUOUS):
                 self.known(f"the int register {r}", (f.a, f.b))
             self.written.add((None, r))
         self.next += i.count

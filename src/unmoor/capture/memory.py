@@ -1,7 +1,7 @@
 """Memory: strides as expressions of sizes, and `as_strided` as a read of a tensor that fills its memory.
 
 A graph's tensors have no strides: its elements lie in row-major order. What the program learns of strides holds where
-the tensors of a call lie in memory as the traced ones did, which is stated as an assumption.
+the tensors of a call lie in memory as the traced ones did, which guards see to (unmoor.capture.layout).
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import torch
 from unmoor.capture.torch_private import OpOverload
 from unmoor.capture.tracks import Track
 from unmoor.ir.graph import Arg
-from unmoor.ir.recording import Froze
 
 if TYPE_CHECKING:
     from unmoor.capture.recorder import Recorder
@@ -51,7 +50,7 @@ def strides(recorder: Recorder, tensor: torch.Tensor) -> tuple[Any, ...]:
     track = recorder.tracks.of(tensor)
     if track.fixed:
         return real
-    recorder.tape.assume(Froze.LAYOUT, f"stride() of a tensor was read ({real!r}); it is not checked in a call")
+    recorder.layout.settle(track)
     recorder.rank(tensor, len(real))
     order = _layout(tensor)
     if order is None:
@@ -82,8 +81,7 @@ def as_strided(recorder: Recorder, func: OpOverload, bound: dict[str, Any]) -> A
             "put .contiguous() before it, or use unfold or slices",
         )
     if not whole.fixed:
-        text = "as_strided took a tensor that lies densely in memory; how it lies there is not checked in a call"
-        recorder.tape.assume(Froze.LAYOUT, text)
+        recorder.layout.settle(whole)
     source = whole.tensor
     if order != tuple(range(len(order))):
         turned = source.permute(order)

@@ -369,13 +369,22 @@ def _typed(recorder: Recorder, original: Method, tensor: torch.Tensor, *args: An
     return _aloud(recorder, original, tensor, *args, **kwargs)
 
 
-def _layout(what: str) -> Method:
-    def method(recorder: Recorder, original: Method, tensor: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
-        real = original(tensor, *args, **kwargs)
-        if not recorder.tracks.of(tensor).fixed:
-            shown = f" ({real!r})" if what != "data_ptr()" else ""
-            recorder.tape.assume(Froze.LAYOUT, f"{what} of a tensor was read{shown}; it is not checked in a call")
+def _is_contiguous(recorder: Recorder, original: Method, tensor: torch.Tensor, *args: Any, **kwargs: Any) -> bool:
+    real = bool(original(tensor, *args, **kwargs))
+    track = recorder.tracks.of(tensor)
+    plain = set((*args, *kwargs.values())) <= {torch.contiguous_format}
+    if track.fixed:
         return real
+    if not plain:
+        raise recorder.refusal("is_contiguous() is asked for another memory format", "ask for the plain one")
+    return recorder.layout.is_contiguous(track, real)
+
+
+def _place(what: str) -> Method:
+    def method(recorder: Recorder, original: Method, tensor: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        if not recorder.tracks.of(tensor).fixed:
+            raise recorder.refusal(f"{what} says where this process keeps a tensor", "ask for sizes and strides")
+        return original(tensor, *args, **kwargs)
 
     return method
 
@@ -386,6 +395,13 @@ def _stride(recorder: Recorder, original: Method, tensor: torch.Tensor, dim: Any
         return made
     original(tensor, dim)  # which refuses what is out of range
     return made[dim]
+
+
+def _dim_order(recorder: Recorder, original: Method, tensor: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+    track = recorder.tracks.of(tensor)
+    if not track.fixed:
+        recorder.layout.settle(track)
+    return original(tensor, *args, **kwargs)
 
 
 def _contiguous(recorder: Recorder, original: Method, tensor: torch.Tensor, **layout: Any) -> torch.Tensor:
@@ -456,11 +472,11 @@ _METHODS: dict[str, Method] = {
     "is_signed": _by_dtype,
     "element_size": _by_dtype,
     "stride": _stride,
-    "is_contiguous": _layout("is_contiguous()"),
-    "storage_offset": _layout("storage_offset()"),
-    "data_ptr": _layout("data_ptr()"),
-    "const_data_ptr": _layout("const_data_ptr()"),
-    "dim_order": _layout("dim_order()"),
+    "is_contiguous": _is_contiguous,
+    "storage_offset": _place("storage_offset()"),
+    "data_ptr": _place("data_ptr()"),
+    "const_data_ptr": _place("const_data_ptr()"),
+    "dim_order": _dim_order,
     "contiguous": _contiguous,
     "__getitem__": _getitem,
     "__setitem__": _setitem,

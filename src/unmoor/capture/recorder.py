@@ -13,13 +13,15 @@ import torch
 from unmoor import ops
 from unmoor.capture.draws import draws, record_draw
 from unmoor.capture.guards import Guards
+from unmoor.capture.layout import Layout
 from unmoor.capture.memory import as_strided
 from unmoor.capture.numbers import Float, Int, Number, number_of, wrap
 from unmoor.capture.refusals import refuse, unknown_op
 from unmoor.capture.schemas import IDENTITIES, OVERWRITES, READS, Plan, bind, plan
 from unmoor.capture.tape import Tape
+from unmoor.capture.through import Derivation
 from unmoor.capture.torch_private import OpOverload, TorchDispatchMode
-from unmoor.capture.tracks import Derivation, Track, Tracks
+from unmoor.capture.tracks import Track, Tracks
 from unmoor.capture.typecheck import check_type
 from unmoor.dtypes import BY_TORCH_NAME, DType
 from unmoor.errors import Unsupported
@@ -44,6 +46,8 @@ class Recorder:
         self.tape = tape
         self.tracks = tracks
         self.guards = guards
+        self.layout = Layout(tape, tracks, guards)
+        tracks.shares = self.layout.shares
         self.quiet = True
         self.script: Callable[[Any, tuple[Any, ...], dict[str, Any]], Any]  # interprets a call of TorchScript
         self.generator: Track | None = None  # the session's random number generator, once the run draws

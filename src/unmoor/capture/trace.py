@@ -313,7 +313,7 @@ class _Trace:
             stand_in = leaf.detach().requires_grad_(leaf.requires_grad)
             self.tracks.add(stand_in, self.tape.value(name), "input", f"argument {name}")
             stand_ins.append(stand_in)
-            example.append(ExampleTensor(name, dtype_of(leaf), tuple(leaf.shape)))
+            example.append(ExampleTensor(name, dtype_of(leaf), tuple(leaf.shape), contiguous=leaf.is_contiguous()))
         return stand_ins, tuple(example)
 
     def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -2,39 +2,28 @@
 
 A tensor that is a view knows its base and the op that made it. A write to either makes the other stale; a stale view
 is recorded again from its base's new value when it is next read. Whether `reshape`, `contiguous` or `to` share
-memory depends on strides and dtypes that a graph does not have, so after a write through such a tie the other side
-may not be read any more.
+memory hangs on strides and dtypes. Such a tie is loose until it matters, which is when one side has been written and
+the other one is read: only then do guards pin what it hangs on (unmoor.capture.layout).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from unmoor.capture.refusals import leaf_written, refuse, shared_written
 from unmoor.capture.tape import Tape
+from unmoor.capture.through import Derivation, View, written_through
 from unmoor.capture.torch_private import TensorBase, address_of, set_version, storage_of, undispatched
 from unmoor.dtypes import BY_TORCH_NAME
 from unmoor.errors import Unsupported
-from unmoor.ir.graph import Arg, Source, Value
+from unmoor.ir.graph import Source, Value
 from unmoor.ir.recording import Froze
-from unmoor.ir.types import INT
 
 WRITABLE = ("computed", "created", "made")
 OUTLIVES = ("input", "state", "parameter", "buffer", "outside")  # kinds whose memory the call did not make
-
-
-@dataclass(frozen=True)
-class Derivation:
-    """How a view came from its base: the op, its arguments (the base's value first), and which of its outputs it is."""
-
-    op: str
-    args: tuple[Arg, ...]
-    index: int = 0
-    count: int = 1
 
 
 class Track:
@@ -44,13 +33,17 @@ class Track:
               state (kept from call to call), parameter, buffer or outside
     fixed     it depends on no input: its sizes and values are the same in every call
     base      the tensor it is a view of; `derivation` says how, None where that is not known
-    loose     whether it shares its base's memory depends on strides or dtypes
+    loose     whether it shares its base's memory hangs on strides or dtypes, and has not mattered yet
+    ahead     a tensor loosely tied to this one, or to a view of it, that has been written since
+    given     of an input: its value at the start
     """
 
     __slots__ = (
         "_fixed",
+        "ahead",
         "base",
         "derivation",
+        "given",
         "kind",
         "loose",
         "origin",
@@ -73,6 +66,8 @@ class Track:
         self.version = 0
         self.seen = 0
         self.spoilt: Unsupported | None = None
+        self.ahead: Track | None = None
+        self.given = value if kind == "input" else None
 
     @property
     def fixed(self) -> bool:
@@ -99,6 +94,7 @@ class Tracks:
         self._before: list[tuple[torch.Tensor, torch.Tensor, int]] = []  # what writes will change, as it was
         self._saved: set[int] = set()
         self.inputs: list[Track] = []  # those that stand for the graph's inputs
+        self.shares: Callable[[Track], bool] = lambda track: False  # does it share its base's memory? pinned by guards
         self.fresh: set[int] = set()  # storages of literals that the program is just making
 
     def add(self, tensor: torch.Tensor, value: Value, kind: str, origin: str = "", fixed: bool = False) -> Track:
@@ -112,6 +108,9 @@ class Tracks:
         """The program holds the twin of a tensor instead of it: what shares the memory is a view of the twin."""
         self._by_storage[storage_of(tensor)] = twin
         self._by_address[address_of(tensor)] = twin
+
+    def every(self) -> tuple[Track, ...]:
+        return tuple(self._by_id.values())
 
     def states(self) -> list[Track]:
         return [t for t in self._by_id.values() if t.kind == "state"]
@@ -177,12 +176,17 @@ class Tracks:
         """The tensor's value now."""
         if track.spoilt is not None:
             raise track.spoilt
+        while track.ahead is not None:
+            self._catch_up(track.ahead)
         base = track.base
-        if base is None:
+        if base is None or base.ahead is track:
             return track.value
         value = self.read(base)
         if base.version != track.seen:
-            if track.loose or track.derivation is None:
+            self._tie(track)
+            if track.base is None:
+                return track.value
+            if track.derivation is None:
                 raise self._untold(self.tape.where())
             d = track.derivation
             track.value = self.tape.emit(d.op, (value, *d.args[1:]), d.count)[d.index]
@@ -192,19 +196,24 @@ class Tracks:
 
     def read_quietly(self, track: Track) -> Value | None:
         """The tensor's value now, where nothing need be recorded to read it."""
-        if track.spoilt is not None:
+        if track.spoilt is not None or track.ahead is not None:
             return None
-        if track.base is None:
+        if track.base is None or track.base.ahead is track:
             return track.value
         return None if track.base.version != track.seen or self.read_quietly(track.base) is None else track.value
 
     def check_writable(self, track: Track, op: str) -> None:
         if track.base is not None and self._copied_by_cast(track, track.base):
             track.base = None
+        if track.root.kind in OUTLIVES:
+            view: Track | None = track
+            while view is not None:
+                self._tie(view)
+                view = view.base
         root = track.root
         if root.kind not in OUTLIVES:
             return
-        if self._loosely_tied(track):
+        if self._tied_unseen(track):
             raise self._untold(self.tape.where())
         if torch.is_grad_enabled() and root.tensor.requires_grad:
             raise leaf_written(self.tape.where(), op, root.origin)
@@ -240,18 +249,57 @@ class Tracks:
         self.tape.guard_dtype(self.read(base), dtype, text)
         return True
 
-    def _loosely_tied(self, track: Track) -> bool:
-        return track.base is not None and (track.loose or track.derivation is None or self._loosely_tied(track.base))
+    def _tied_unseen(self, track: Track) -> bool:
+        return track.base is not None and (track.derivation is None or self._tied_unseen(track.base))
+
+    def _tie(self, track: Track) -> None:
+        """A loose tie becomes a firm one or none, as it is in this run; guards pin that."""
+        base, derivation = track.base, track.derivation
+        if base is None or derivation is None or not track.loose:
+            return
+        if derivation.op != "aten::to":
+            shared = self.shares(track)
+        elif self._copied_by_cast(track, base):
+            shared = False
+        else:
+            ours = BY_TORCH_NAME[str(base.tensor.dtype).removeprefix("torch.")]
+            text = (
+                f"shared the memory of a tensor of dtype {ours.torch_name} in every example; here its dtype is another"
+            )
+            self.tape.guard_dtype(base.value, ours, text)
+            shared = storage_of(track.tensor) == storage_of(base.tensor)
+        track.loose = False
+        if not shared:
+            track.base = None
+
+    def _catch_up(self, track: Track) -> None:
+        """A tensor that was written through a loose tie: its bases are read now, so they learn of it."""
+        above = track.base
+        while above is not None:
+            above.ahead = None
+            above = above.base
+        self._tie(track)
+        if track.base is not None:
+            self.write(track, track.value)
 
     def write(self, track: Track, value: Value) -> None:
         """The tensor has been written: it and its base have new values, its other views are stale."""
         self.tape.writes.add(len(self.tape.nodes))
         base = track.base
-        if base is not None and (track.loose or track.derivation is None):
+        if base is not None and track.derivation is None:
             self._spoil(base)
             track.base = None
+        elif base is not None and track.loose:
+            if base.ahead is not track:
+                self.read(base)  # learns of what was written through other ties
+            above: Track | None = base
+            while above is not None:
+                above.ahead = track
+                above = above.base
         elif base is not None:
-            self.write(base, self._written_through(base, track.derivation, value))
+            assert track.derivation is not None
+            old = self.read(base)
+            self.write(base, written_through(self.tape, View(track.derivation, track.tensor, base.tensor), old, value))
             track.seen = base.version
         track.value = value
         track.version += 1
@@ -269,63 +317,9 @@ class Tracks:
         return refuse(
             where,
             "a tensor is written in place that may or may not share memory with another one that is used: it came by "
-            "reshape, flatten, contiguous or to, which copy only where strides or dtype ask for it",
+            "an op that copies only where it must",
             "put .clone() before the in-place operation",
         )
-
-    def _written_through(self, base: Track, derivation: Derivation | None, value: Value) -> Value:
-        """The base's new value after a view of it has become `value`."""
-        assert derivation is not None
-        old = self.read(base)
-        op, args = derivation.op, derivation.args
-        if op in ("aten::detach", "aten::alias", "aten::dropout"):
-            return value
-        items = self._items_written(base, derivation)
-        if items is not None:
-            return self.tape.emit("unmoor::setitem", (old, items, value))[0]
-        if op in ("aten::t", "aten::transpose", "aten::numpy_T", "aten::mT"):
-            return self.tape.emit(op, (value, *args[1:]))[0]
-        if op == "aten::permute":
-            return self._unpermuted(value, args[1])
-        if op in ("aten::view", "aten::unsqueeze", "aten::squeeze", "aten::unflatten"):
-            rank = base.tensor.dim()
-            self.tape.guard_rank(old, rank, f"wrote in place through a view of a tensor with {rank} dims")
-            sizes = tuple(self.tape.pure("prim::size", (old, axis), INT) for axis in range(rank))
-            return self.tape.emit("aten::reshape", (value, sizes))[0]
-        raise refuse(
-            self.tape.where(),
-            f"an in-place write through {op} of another tensor is not supported",
-            "write to a copy (.clone()), or build the result with torch.where or torch.cat",
-        )
-
-    def _items_written(self, base: Track, derivation: Derivation) -> tuple[Arg, ...] | None:
-        """The items under which a view that is a part of its base stands there; None for other views."""
-        op, args = derivation.op, derivation.args
-        if op == "unmoor::getitem":
-            assert isinstance(args[1], tuple)
-            return args[1]
-        if op not in ("aten::select", "aten::slice", "aten::narrow", "aten::unbind"):
-            return None
-        axis, rank = args[1], base.tensor.dim()
-        if not isinstance(axis, int):
-            return None
-        if axis < 0:
-            self.tape.guard_rank(self.read(base), rank, f"wrote in place through a view of a tensor with {rank} dims")
-        before: tuple[Arg, ...] = (("slice", None, None, None),) * (axis % rank)
-        match op:
-            case "aten::select":
-                return (*before, args[2])
-            case "aten::unbind":
-                return (*before, derivation.index)
-            case "aten::slice":
-                return (*before, ("slice", *args[2:5]))
-        stop = self.tape.pure("prim::int_add", (args[2], args[3]), INT)
-        return (*before, ("slice", args[2], stop, None))
-
-    def _unpermuted(self, value: Value, dims: Arg) -> Value:
-        assert isinstance(dims, tuple)
-        order = [d % len(dims) for d in dims if isinstance(d, int)]
-        return self.tape.emit("aten::permute", (value, tuple(int(i) for i in np.argsort(order))))[0]
 
 
 def literal_name(source: Source) -> str:

@@ -7,19 +7,20 @@ from collections.abc import Mapping
 from unmoor.ir.bounds import interval
 from unmoor.ir.dim import Call, Dim, DimLike, dim, dmax
 from unmoor.ir.program import Formula, FormulaOp
+from unmoor.ir.signature import contiguity
 
 OPS = {"floordiv": FormulaOp.FLOORDIV, "mod": FormulaOp.MOD, "min": FormulaOp.MIN, "max": FormulaOp.MAX}
 
 
 class IntRegisters:
-    """The int register file under construction. `places` says where each symbol is read: (input, axis).
+    """The int register file under construction. `places` says how each symbol is read from the inputs.
 
     Symbols for sizes that a call finds are told by `find`. A register belongs to the run of the last instruction that
     finds something it depends on: all the others stand before that one wherever the register is used. `layout` brings
     the runs behind each other; until then registers have the numbers in which they were made.
     """
 
-    def __init__(self, places: Mapping[str, tuple[int, int]]) -> None:
+    def __init__(self, places: Mapping[str, Formula]) -> None:
         self.places = places
         self.formulas: list[Formula] = []
         self.runs: list[int] = []  # of each register: 0 for what is known before the code runs
@@ -71,7 +72,10 @@ class IntRegisters:
 
     def _atom(self, atom: str | Call) -> int:
         if isinstance(atom, str):
-            return self._given[atom] if atom in self._given else self._row(FormulaOp.DIM, *self.places[atom])
+            if atom in self._given:
+                return self._given[atom]
+            place = self.places[atom]
+            return self._row(place.op, place.a, place.b)
         return self._row(OPS[atom.fn], self.of(atom.a), self.of(atom.b))
 
     def _row(self, op: FormulaOp, a: int, b: int = 0, run: int = 0) -> int:
@@ -85,14 +89,15 @@ class IntRegisters:
         return self._known[formula, run]
 
 
-_OF_REGISTERS = frozenset(FormulaOp) - {FormulaOp.CONST, FormulaOp.DIM, FormulaOp.GIVEN}
+_OF_REGISTERS = frozenset(FormulaOp) - {FormulaOp.CONST, FormulaOp.DIM, FormulaOp.GIVEN, FormulaOp.CONTIGUOUS}
 
 
-def symbol_places(shapes: list[tuple[Dim, ...]]) -> dict[str, tuple[int, int]]:
-    """Where each symbol is first seen as a whole dim of an input."""
-    places: dict[str, tuple[int, int]] = {}
+def symbol_places(shapes: list[tuple[Dim, ...]]) -> dict[str, Formula]:
+    """How each symbol is read: from where it is first seen as a whole dim of an input, or as an input's contiguity."""
+    places: dict[str, Formula] = {}
     for k, shape in enumerate(shapes):
+        places[contiguity(k)] = Formula(FormulaOp.CONTIGUOUS, k)
         for axis, d in enumerate(shape):
             if d.symbol is not None:
-                places.setdefault(d.symbol, (k, axis))
+                places.setdefault(d.symbol, Formula(FormulaOp.DIM, k, axis))
     return places

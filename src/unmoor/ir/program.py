@@ -48,6 +48,7 @@ class FormulaOp(IntEnum):
     MIN = 7
     MAX = 8
     GIVEN = 9  # a: which of the numbers that the builtin gives whose instruction sets this register
+    CONTIGUOUS = 10  # a: index of an input; 1 where its elements lie in order without gaps, else 0
 
 
 class CheckOp(IntEnum):

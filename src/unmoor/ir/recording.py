@@ -61,12 +61,14 @@ class Assumption:
 
 @dataclass(frozen=True)
 class ExampleTensor:
-    """An example input as specialisation needs it: name, dtype and concrete sizes; `fixed`: no others are possible."""
+    """An example input as specialisation needs it: name, dtype, concrete sizes, and whether it lies contiguously in
+    memory; `fixed`: no other sizes are possible."""
 
     name: str
     dtype: DType
     shape: tuple[int, ...]
     fixed: bool = False
+    contiguous: bool = True
 
 
 @dataclass(frozen=True, eq=False)

@@ -46,6 +46,12 @@ class Mapping:
 INT_KEYS = "dict[int]"
 MAX_DEPTH = 100  # of nesting
 
+
+def contiguity(number: int) -> str:
+    """The symbol in relations that is 1 where input `number` lies contiguously in memory, else 0."""
+    return f"contiguous{number}"
+
+
 Structure = Union[Leaf, Sequence, Mapping, None, bool, int, float, str]
 
 

@@ -184,6 +184,7 @@ class _Writer:
             "not": "not {0}",
             "size": "{0}.shape[{1}]",
             "rank": "{0}.dim()",
+            "is_contiguous": "{0}.is_contiguous()",
             "item": "{0}.item()",
             "truth": "bool({0})",
         }

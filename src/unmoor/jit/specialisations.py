@@ -164,4 +164,5 @@ def _described(name: str, tensor: Any) -> ExampleTensor:
     dtype = BY_NUMPY.get(tensor.dtype) if of_array else BY_TORCH_NAME.get(dtype_name)
     if dtype is None:
         raise Unsupported(f"{name} has dtype {dtype_name}, in which Unmoor does not compute yet")
-    return ExampleTensor(name, dtype, tuple(int(n) for n in tensor.shape))
+    contiguous = bool(tensor.flags.c_contiguous if of_array else tensor.is_contiguous())
+    return ExampleTensor(name, dtype, tuple(int(n) for n in tensor.shape), contiguous=contiguous)

@@ -18,6 +18,7 @@ GUARD = "prim::guard"
 PURE = (
     "prim::size",
     "prim::rank",
+    "prim::is_contiguous",
     "prim::compare",
     "prim::not",
     "prim::item",

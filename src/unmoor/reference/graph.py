@@ -13,6 +13,7 @@ from unmoor.dtypes import BY_NUMPY
 from unmoor.errors import NotTraced, Unsupported
 from unmoor.ir.dim import Dim
 from unmoor.ir.graph import Arg, Graph, Node, Source, Value, tensor_type
+from unmoor.ir.signature import contiguity
 from unmoor.ir.types import TensorType
 from unmoor.ops import TABLE, evaluate
 from unmoor.ops.found import found_by
@@ -52,8 +53,9 @@ def run_graph(graph: Graph, inputs: Sequence[np.ndarray], watch: Watch | None = 
     """
     env: dict[Value, Any] = {c.value: c.data for c in graph.constants}
     sizes: dict[str, int] = {}
-    for value, array in zip(graph.inputs, inputs, strict=True):
+    for number, (value, array) in enumerate(zip(graph.inputs, inputs, strict=True)):
         env[value] = array
+        sizes[contiguity(number)] = int(np.asarray(array).flags.c_contiguous)
         if isinstance(value.type, TensorType):
             _bind(tensor_type(value), np.asarray(array), sizes, value.name)
     for relation in graph.relations:
@@ -120,6 +122,8 @@ def _structural(node: Node, args: tuple[Any, ...]) -> tuple[Any, ...]:
             return (args[0].shape[args[1]],)
         case "rank":
             return (args[0].ndim,)
+        case "is_contiguous":
+            return (bool(args[0].flags.c_contiguous),)
         case "compare":
             return (COMPARE[args[2]](args[0], args[1]),)
         case "not":

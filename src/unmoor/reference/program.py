@@ -45,6 +45,7 @@ class _Run:
         _check_inputs(program, inputs)
         self.sizes: list[int] = []
         self.shapes = [i.shape for i in inputs]
+        self.contiguous = [i.flags.c_contiguous for i in inputs]
         self.evaluate(range(program.early), ())
         for check in program.checks:
             if not _HOLDS[check.op](self.sizes[check.left], self.sizes[check.right]):
@@ -80,6 +81,8 @@ class _Run:
             return f.a
         if f.op is FormulaOp.DIM:
             return int(self.shapes[f.a][f.b])
+        if f.op is FormulaOp.CONTIGUOUS:
+            return int(self.contiguous[f.a])
         if f.op is FormulaOp.GIVEN:
             return given[f.a]
         a, b = self.sizes[f.a], self.sizes[f.b]

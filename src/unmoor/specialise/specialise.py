@@ -8,9 +8,9 @@ from typing import Any
 from unmoor.dtypes import BY_NUMPY, DType
 from unmoor.errors import NotTraced, SignatureError, UnmoorError, Unsupported
 from unmoor.ir.dim import Dim, const, sym
-from unmoor.ir.graph import Arg, Block, Constant, Graph, Node, Source, Value, names_of, raises, tensor_type
+from unmoor.ir.graph import Arg, Block, Constant, Graph, Node, Relation, Source, Value, names_of, raises, tensor_type
 from unmoor.ir.recording import ExampleTensor
-from unmoor.ir.signature import TensorSpec
+from unmoor.ir.signature import TensorSpec, contiguity
 from unmoor.ir.types import TensorType
 from unmoor.ops import TABLE
 from unmoor.specialise.builder import TypedBuilder
@@ -75,6 +75,7 @@ class _Walk:
             shape = tuple(const(n) if tensor.fixed else self._symbol(n, known) for n in tensor.shape)
             self.inputs.append(replace(value, type=TensorType(tensor.dtype, shape)))
             self.specs.append(TensorSpec(tensor.name, TensorType(tensor.dtype, shape)))
+        self.example = example
         self.facts = ExampleFacts(self.symbols)
         self.named = NamedDims(self.facts)
         self.builder = TypedBuilder(self.facts, names_of(graph))
@@ -235,6 +236,8 @@ class _Walk:
                 return (plain(shape[int(str(args[1]))]),)
             case "rank":
                 return (self._type(args[0]).rank,)
+            case "is_contiguous":
+                return (self._is_contiguous(self._value(args[0])),)
             case "compare":
                 return (compare(b, args[0], args[1], str(args[2])),)
             case "not":
@@ -258,6 +261,19 @@ class _Walk:
             case _:
                 raise Unsupported(f"prim::{name} cannot be compiled yet")
         return ()
+
+    def _is_contiguous(self, value: Value) -> bool:
+        """Whether an input lies contiguously in memory: as in the example, which the signature then demands."""
+        number = self.inputs.index(value)
+        name, held, which = contiguity(number), self.example[number].contiguous, self.example[number].name
+        self.symbols[name] = int(held)
+        message = (
+            f"{which} is contiguous in memory, and another program is for that: pass its transpose or slice as it is"
+        )
+        if held:
+            message = f"{which} is not contiguous in memory, as the program wants it: pass {which}.contiguous()"
+        self.facts.relations[Relation(sym(name), "==", const(int(held)), message)] = None
+        return held
 
     def _guard(self, source: Source, args: tuple[Arg, ...]) -> None:
         condition, expected, message = args

@@ -55,12 +55,13 @@ def test_what_does_not_fill_its_memory_is_refused() -> None:
         trace(lambda x: x.as_strided((2,), (1,)), torch.randn(3, 4).t())
 
 
-def test_what_strides_freeze_is_an_assumption() -> None:
-    """stride() and as_strided say so."""
+def test_what_strides_freeze_is_held_by_guards() -> None:
+    """A call whose tensors lie otherwise is refused."""
     traced = trace(lambda x: x.as_strided((2,), (x.stride(0),)), torch.randn(3, 4))
-    text = str(traced.assumptions)
-    assert "stride() of a tensor was read ((4, 1))" in text
-    assert "as_strided took a tensor that lies densely in memory" in text
+    assert "used strides, with x contiguous in every example" in str(traced.assumptions)
+    with pytest.raises(NotTraced, match="pass x.contiguous"):
+        traced(torch.randn(4, 3).t())
+
 
 
 def test_marks_of_a_profile_are_no_part_of_the_program() -> None:

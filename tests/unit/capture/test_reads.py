@@ -112,7 +112,6 @@ def test_the_dtype_read_by_its_descriptor(replay):
 @pytest.mark.parametrize(
     ("said", "program"),
     [
-        ("stride", lambda x: x + stride(x)[0]),
         ("device of a tensor was read", lambda x: x + 1 if device.__get__(x).type == "cpu" else x),
         ("requires_grad", lambda x: x + 1 if x.requires_grad else x),
         ("gradients are on", lambda x: x + 1 if torch.is_grad_enabled() else x),

@@ -8,6 +8,7 @@ from torch import nn
 
 from unmoor.capture import record
 from unmoor.errors import Unsupported
+from unmoor.ir.recording import Froze
 
 
 def test_in_place_ops_become_values(replay):
@@ -90,9 +91,6 @@ def test_literals_may_be_written(replay):
 @pytest.mark.parametrize(
     ("what", "fn"),
     [
-        ("may or may not share", lambda x: x.contiguous().add_(1)),
-        ("may or may not share", lambda x: x.reshape(-1).add_(1)),
-        ("may or may not share", lambda x: x.float().add_(1)),
         ("memory or type in place", lambda x: x.resize_(3)),
         ("writes into an out=", lambda x: torch.add(x, 1, out=torch.zeros(2, 3))),
     ],
@@ -105,7 +103,7 @@ def test_writes_that_outlive_the_call_are_refused(what, fn):
     assert torch.equal(x, before) and x._version == 0
 
 
-def test_a_tie_that_strides_decide_is_refused_only_when_it_matters(replay):
+def test_a_tie_that_strides_decide_is_pinned_only_when_it_matters(replay):
     def unused(x):
         return (x + 1).flatten().relu_()
 
@@ -116,8 +114,17 @@ def test_a_tie_that_strides_decide_is_refused_only_when_it_matters(replay):
         return y, z
 
     replay(unused, torch.randn(2, 3)).agrees(torch.randn(4, 2))
-    with pytest.raises(Unsupported, match="may or may not share"):
-        record(used, (torch.randn(2, 3),))
+    assert not any(a.froze is Froze.LAYOUT for a in record(unused, (torch.randn(2, 3),)).assumptions)
+    r = replay(used, torch.randn(2, 3))
+    r.agrees(torch.randn(4, 2))
+    r.refuses(torch.randn(3, 2).t(), match="x is not: pass x.contiguous")
+
+
+@pytest.mark.parametrize("fn", [lambda x: x.contiguous(), lambda x: x.reshape(-1), lambda x: x.float()])
+def test_a_write_reaches_the_input_through_what_shares_its_memory(replay, fn):
+    r = replay(lambda x: (fn(x).add_(1), x + 0)[1], torch.arange(6.0).reshape(2, 3))
+    x = torch.randn(4, 2)
+    torch.testing.assert_close(r(x), x + 1)
 
 
 def test_a_cast_copies_when_the_dtype_says_so(replay):

@@ -98,6 +98,8 @@ class _Reader:
             made = Formula(FormulaOp.DIM, int(m["input"]), int(m["axis"]))
         elif m["given"] is not None:
             made = Formula(FormulaOp.GIVEN, int(m["given"]))
+        elif m["of"] is not None:
+            made = Formula(FormulaOp.CONTIGUOUS, int(m["of"]))
         elif m["sign"] is not None:
             made = Formula(_FORMULAS_OF[m["sign"]], int(m["a"]), int(m["b"]))
         else:
@@ -177,6 +179,7 @@ def _registers(text: str) -> tuple[int, ...]:
 _LINES: tuple[tuple[str, Callable[[_Reader, re.Match[str]], None]], ...] = (
     (
         r"r(?P<n>\d+) = (?:(?P<const>-?\d+)|dim (?P<input>\d+) (?P<axis>\d+)|given (?P<given>\d+)"
+        r"|contiguous (?P<of>\d+)"
         r"|r(?P<a>\d+) (?P<sign>//|[-+*%]) r(?P<b>\d+)|(?P<fn>min|max)\(r(?P<c>\d+), r(?P<d>\d+)\))",
         _Reader.formula,
     ),

@@ -43,8 +43,8 @@ def _formula(f: Formula) -> str:
         return str(f.a)
     if f.op is FormulaOp.DIM:
         return f"dim {f.a} {f.b}"
-    if f.op is FormulaOp.GIVEN:
-        return f"given {f.a}"
+    if f.op in (FormulaOp.GIVEN, FormulaOp.CONTIGUOUS):
+        return f"{f.op.name.lower()} {f.a}"
     if f.op in INFIX:
         return f"r{f.a} {INFIX[f.op]} r{f.b}"
     return f"{f.op.name.lower()}(r{f.a}, r{f.b})"
