@@ -9,7 +9,7 @@ import torch
 
 from unmoor import trace
 from unmoor.capture.memory import order_of
-from unmoor.errors import Unsupported
+from unmoor.errors import NotTraced, Unsupported
 
 
 def test_the_order_of_axes_in_memory() -> None:
