@@ -59,9 +59,8 @@ def test_what_strides_freeze_is_held_by_guards() -> None:
     """A call whose tensors lie otherwise is refused."""
     traced = trace(lambda x: x.as_strided((2,), (x.stride(0),)), torch.randn(3, 4))
     assert "used strides, with x contiguous in every example" in str(traced.assumptions)
-    with pytest.raises(NotTraced, match="pass x.contiguous"):
+    with pytest.raises(NotTraced, match=r"pass x.contiguous"):
         traced(torch.randn(4, 3).t())
-
 
 
 def test_marks_of_a_profile_are_no_part_of_the_program() -> None:
