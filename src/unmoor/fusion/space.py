@@ -7,6 +7,7 @@ then *full* (one element per point) or *row* values (one per point of the axes t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from unmoor.ir.dim import Dim, sym
 from unmoor.ops.access import ZERO, Index
@@ -19,12 +20,12 @@ class Space:
     shape: tuple[Dim, ...]
     folded: frozenset[int] = frozenset()
 
-    @property
+    @cached_property
     def point(self) -> Index:
         """The index of a full value: one symbol per axis, 0 for an axis of size 1."""
         return tuple(ZERO if e == 1 else sym(f"i{a}") for a, e in enumerate(self.shape))
 
-    @property
+    @cached_property
     def extents(self) -> dict[str, Dim]:
         return {f"i{a}": e for a, e in enumerate(self.shape)}
 
@@ -41,7 +42,7 @@ class Space:
                 return tuple(ZERO if a in self.folded else i for a, i in enumerate(point))
         return None
 
-    @property
+    @cached_property
     def row_shape(self) -> tuple[Dim, ...]:
         """The shape of a row value that keeps the folded axes with size 1."""
         return tuple(Dim({(): 1}) if a in self.folded else e for a, e in enumerate(self.shape))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Union
 
 from unmoor.errors import Unsupported
@@ -49,8 +49,17 @@ def _atom_text(atom: Atom) -> str:
     return atom if isinstance(atom, str) else atom.text
 
 
+@lru_cache(maxsize=1 << 16)
 def _monomial_key(monomial: Monomial) -> tuple[int, tuple[tuple[str, int], ...]]:
     return (-sum(p for _, p in monomial), tuple((_atom_text(a), p) for a, p in monomial))
+
+
+@lru_cache(maxsize=1 << 16)
+def _monomial_product(a: Monomial, b: Monomial) -> Monomial:
+    powers = dict(a)
+    for atom, p in b:
+        powers[atom] = powers.get(atom, 0) + p
+    return tuple(sorted(powers.items(), key=lambda ap: _atom_text(ap[0])))
 
 
 class Dim:
@@ -61,10 +70,12 @@ class Dim:
 
     def __init__(self, terms: Mapping[Monomial, int]) -> None:
         kept = [(m, c) for m, c in terms.items() if c]
-        self.terms = tuple(sorted(kept, key=lambda mc: _monomial_key(mc[0])))
+        if len(kept) > 1:
+            kept.sort(key=lambda mc: _monomial_key(mc[0]))
+        self.terms = tuple(kept)
 
     # -- inspection ---------------------------------------------------------------------------
-    @property
+    @cached_property
     def is_const(self) -> bool:
         return not self.terms or (len(self.terms) == 1 and self.terms[0][0] == ())
 
@@ -111,21 +122,31 @@ class Dim:
 
     # -- arithmetic ---------------------------------------------------------------------------
     def __add__(self, other: DimLike) -> Dim:
+        added = dim(other)
+        if not added.terms:
+            return self
+        if not self.terms:
+            return added
         total = dict(self.terms)
-        for monomial, c in dim(other).terms:
+        for monomial, c in added.terms:
             total[monomial] = total.get(monomial, 0) + c
         return Dim(total)
 
     def __mul__(self, other: DimLike) -> Dim:
+        factor = dim(other)
+        if factor.is_const:
+            return self._times(factor.value)
+        if self.is_const:
+            return factor._times(self.value)
         total: dict[Monomial, int] = {}
         for m1, c1 in self.terms:
-            for m2, c2 in dim(other).terms:
-                powers = dict(m1)
-                for atom, p in m2:
-                    powers[atom] = powers.get(atom, 0) + p
-                monomial = tuple(sorted(powers.items(), key=lambda ap: _atom_text(ap[0])))
+            for m2, c2 in factor.terms:
+                monomial = _monomial_product(m1, m2)
                 total[monomial] = total.get(monomial, 0) + c1 * c2
         return Dim(total)
+
+    def _times(self, number: int) -> Dim:
+        return self if number == 1 else Dim({m: c * number for m, c in self.terms})
 
     __radd__, __rmul__ = __add__, __mul__
 
@@ -219,10 +240,12 @@ class Dim:
     __repr__ = __str__
 
 
+@lru_cache(maxsize=1 << 12, typed=True)
 def const(value: int) -> Dim:
     return Dim({(): value})
 
 
+@lru_cache(maxsize=1 << 12)
 def sym(name: str) -> Dim:
     return Dim({((name, 1),): 1})
 

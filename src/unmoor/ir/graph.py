@@ -43,6 +43,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Union
 
 import numpy as np
@@ -109,7 +110,7 @@ class Node:
         (only,) = self.outputs
         return only
 
-    @property
+    @cached_property
     def inputs(self) -> tuple[Value, ...]:
         """The values among the arguments, in order, lists included; not those that blocks capture."""
         return tuple(values_of(self.args))
@@ -184,13 +185,18 @@ def walk_nodes(nodes: tuple[Node, ...]) -> Iterator[Node]:
             yield from walk_nodes(block.nodes)
 
 
-def values_of(arg: object) -> Iterator[Value]:
+def values_of(arg: object) -> list[Value]:
     """The values in an argument or (nested) list of arguments, in order."""
     if isinstance(arg, Value):
-        yield arg
-    elif isinstance(arg, tuple):
+        return [arg]
+    found: list[Value] = []
+    if isinstance(arg, tuple):
         for a in arg:
-            yield from values_of(a)
+            if isinstance(a, Value):
+                found.append(a)
+            elif isinstance(a, tuple):
+                found += values_of(a)
+    return found
 
 
 def map_arg(arg: Arg, mapping: Mapping[Value, Arg]) -> Arg:
@@ -218,11 +224,14 @@ def map_node(node: Node, mapping: Mapping[Value, Arg]) -> Node:
 
 def captured(node: Node) -> tuple[Value, ...]:
     """The values from outside that a node's blocks use, each once, in the order of their first use."""
+    if not node.blocks:
+        return ()
     found: dict[Value, None] = {}
     for block in node.blocks:
         inside = set(block.params)
         for inner in block.nodes:
-            found.update((v, None) for v in (*inner.inputs, *captured(inner)) if v not in inside)
+            used = (*inner.inputs, *captured(inner)) if inner.blocks else inner.inputs
+            found.update((v, None) for v in used if v not in inside)
             inside.update(inner.outputs)
         found.update((v, None) for v in values_of(block.results) if v not in inside)
     return tuple(found)
