@@ -3,7 +3,9 @@
 Its function multiplies `rows` rows of the left operand, `row_step` elements apart, with the columns of one panel, over
 `outer` turns of `depth` steps, and leaves the sums in a small buffer on the caller's stack: SUMS_STEP elements from row
 to row. With `keep` it adds to what the buffer holds; without, and no terms, it fills it with zeros. What follows the
-sums is the caller's. The tiles ask the caches for what lies `ahead` elements behind the right operand, its next block.
+sums is the caller's. While the tiles run they ask the caches for what lies at `fetch`, the next block of the right operand:
+each tile for its part of it, `fetch_step` bytes further at each turn. Requests that come all at once would hold up the
+loads beside them.
 Each element is the sum of its terms in order, whatever rows stand beside it.
 """
 
@@ -42,7 +44,8 @@ PARAMS = (
     ("i64", "right_step"),
     ("i64", "outer"),
     ("i64", "depth"),
-    ("i64", "ahead"),
+    ("ptr", "fetch"),
+    ("i64", "fetch_step"),
     ("ptr noalias", "sums"),
     ("i1", "keep"),
 )
@@ -63,7 +66,8 @@ class _Call:
     right_step: Val
     outer: Val
     depth: Val
-    ahead: Val
+    fetch: Val
+    fetch_step: Val
     sums: Val
     keep: Val
 
@@ -96,6 +100,17 @@ class MicroKernel:
         for every tile."""
         return 3 if self.module.avx512 else 2
 
+    @property
+    def width(self) -> int:
+        """Columns of the widest tile."""
+        return self.lanes * self.most_vectors
+
+    def fetch_step(self, b: Builder, nbytes: Val, rows: Val, depth: Val, outer: Val) -> Val:
+        """The `fetch_step` with which the tiles of so many rows and a panel's columns ask for `nbytes`."""
+        slices = -(-PANEL_WIDTH // self.width)
+        turns = b.add(b.mul(b.mul(rows, slices), b.lshr(b.mul(depth, outer), UNROLL.bit_length() - 1)), 1)
+        return b.add(b.udiv(b.mul(nbytes, self.most_rows), turns), 1)
+
     def function(self) -> str:
         """The name of the function with the parameters PARAMS."""
         name = f"micro_{self.dtype.name}_{self.right.name}{'_masked' if self.masked else ''}"
@@ -122,6 +137,10 @@ class MicroKernel:
 
     def _columns(self, b: Builder, name: str, call: _Call, most: int, heights: Sequence[int]) -> None:
         step = self.lanes * most
+        part = b.mul(
+            b.lshr(b.mul(call.outer, call.depth), UNROLL.bit_length() - 1), call.fetch_step
+        )  # of a highest tile
+        whole = b.udiv(b.mul(call.rows, part), const("i64", self.most_rows))
 
         def columns(first: Val, _: list[Val]) -> list[Val]:
             left_over = b.sub(call.width, first)
@@ -131,6 +150,7 @@ class MicroKernel:
                 width=left_over,
                 right=b.offset(call.right, MEMORY[self.right], first),
                 sums=b.offset(call.sums, COMPUTE[self.dtype], first),
+                fetch=b.offset(call.fetch, "i8", b.mul(b.udiv(first, const("i64", step)), whole)),
             )
             if ALONE in heights:
                 self._pick(b, name, here, vectors, most, heights)
@@ -141,9 +161,8 @@ class MicroKernel:
         def tile(here: _Call, vectors: Val, row: Val, count: Val) -> None:
             left = b.offset(here.left, MEMORY[self.dtype], b.mul(row, here.row_step))
             sums = b.offset(here.sums, COMPUTE[self.dtype], b.mul(row, SUMS_STEP))
-            turn = b.and_(b.udiv(row, const("i64", self.most_rows)), UNROLL - 1)  # each asks for another row
-            ahead = b.add(here.ahead, b.mul(turn, here.depth_step))
-            self._pick(b, name, replace(here, rows=count, left=left, ahead=ahead, sums=sums), vectors, most, heights)
+            fetch = b.offset(here.fetch, "i8", b.udiv(b.mul(row, part), const("i64", self.most_rows)))
+            self._pick(b, name, replace(here, rows=count, left=left, fetch=fetch, sums=sums), vectors, most, heights)
 
         reach = b.add(call.width, step - 1)  # a narrower tile at the end counts as one more turn
         counted(b, const("i64", 0), reach, step, [], columns)
@@ -175,7 +194,8 @@ class _Tile:
         self.alone, self.rows = rows == ALONE, max(rows, 1)
         self.vector = vec(COMPUTE[kind.dtype], kind.lanes)
         _, width, self.left, self.row_step, self.left_step, self.right, *rest = b.params
-        self.depth_step, self.right_step, self.outer, self.depth, self.ahead, self.sums, self.keep = rest
+        self.depth_step, self.right_step, self.outer, self.depth, self.fetch, self.fetch_step, *rest = rest
+        self.sums, self.keep = rest
         self.masks = [self._mask(width, v) if kind.masked else None for v in range(vectors)]
 
     def _mask(self, width: Val, v: int) -> Val:
@@ -200,23 +220,24 @@ class _Tile:
         steps = [self.depth_step, *(b.mul(self.depth_step, u) for u in range(2, UNROLL + 1))]
 
         def turn(_: Val, carried: list[Val]) -> list[Val]:
-            left, right, *sums = carried
-            sums = self._along(left, right, sums, steps)
+            left, right, fetch, *sums = carried
+            fetch, *sums = self._along(left, right, fetch, sums, steps)
             return [
                 b.offset(left, MEMORY[self.kind.dtype], self.left_step),
                 b.offset(right, MEMORY[self.kind.right], self.right_step),
+                fetch,
                 *sums,
             ]
 
-        carried = [self.left, self.right, *acc]
-        _, (_, _, *acc) = counted(b, const("i64", 0), self.outer, 1, carried, turn)
+        carried = [self.left, self.right, self.fetch, *acc]
+        _, (_, _, _, *acc) = counted(b, const("i64", 0), self.outer, 1, carried, turn)
         for place, total in zip(places, acc, strict=True):
             b.store(total, place)
         b.ret()
         b.finish()
 
-    def _along(self, left: Val, right: Val, acc: list[Val], steps: Sequence[Val]) -> list[Val]:
-        """`depth` steps, UNROLL at a time; a row alone in several sets of sums, which hide the latency of an FMA."""
+    def _along(self, left: Val, right: Val, fetch: Val, acc: list[Val], steps: Sequence[Val]) -> list[Val]:
+        """`depth` steps, UNROLL at a time, and what is to be fetched next; a row alone in several sets of sums, which hide the latency of an FMA."""
         b, elem = self.b, MEMORY[self.kind.right]
         starts = [left]
         for r in range(1, self.rows):
@@ -225,25 +246,26 @@ class _Tile:
         sets = 1 if not self.alone else UNROLL if count <= 3 else 2
 
         def several(k: Val, carried: list[Val]) -> list[Val]:
-            place, *sums = carried
+            place, fetch, *sums = carried
             if not self.alone:
-                b.prefetch(b.offset(place, elem, self.ahead))
+                b.prefetch(fetch)
+                fetch = b.offset(fetch, "i8", self.fetch_step)
             for u in range(UNROLL):
                 own = slice((u % sets) * count, (u % sets + 1) * count)
                 here = b.offset(place, elem, steps[u - 1]) if u else place
                 sums[own] = self._step(starts, b.add(k, u) if u else k, here, sums[own])
-            return [b.offset(place, elem, steps[UNROLL - 1]), *sums]
+            return [b.offset(place, elem, steps[UNROLL - 1]), fetch, *sums]
 
         def single(k: Val, carried: list[Val]) -> list[Val]:
             place, *sums = carried
             return [b.offset(place, elem, steps[0]), *self._step(starts, k, place, sums)]
 
         none = [const(self.vector, 0)] * (count * (sets - 1))
-        k, (right, *sums) = counted(b, const("i64", 0), self.depth, UNROLL, [right, *acc, *none], several)
+        k, (right, fetch, *sums) = counted(b, const("i64", 0), self.depth, UNROLL, [right, fetch, *acc, *none], several)
         while len(sums) > count:
             half = len(sums) // 2
             sums = [b.add(x, y) for x, y in zip(sums[:half], sums[half:], strict=True)]
-        return counted(b, k, self.depth, 1, [right, *sums], single)[1][1:]
+        return [fetch, *counted(b, k, self.depth, 1, [right, *sums], single)[1][1:]]
 
     def _step(self, starts: Sequence[Val], k: Val, place: Val, acc: Sequence[Val]) -> list[Val]:
         """One step of k: a row of the right operand times one element of each row of the left one."""

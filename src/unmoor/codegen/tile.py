@@ -305,9 +305,12 @@ class _Contraction:
             start = self.f.address(self.left.buffer, self.left.index)
         start = self.b.offset(start, MEMORY[self.left.dtype], left)
         rows = const("i64", ALONE) if self._alone() else height
-        ahead = self.b.mul(depth, panel.step)
-        args = [rows, panel.width, start, self.row_step, left_step, right, panel.step, right_step, outer, depth, ahead]
-        self.b.call(self.micro.function(), "void", [*args, sums, keep])
+        fetch, step = right, ZERO
+        if self.panels is not None and not self._alone():
+            block = self.b.mul(self.b.mul(depth, outer), self.b.mul(panel.step, self.right.dtype.size))
+            fetch, step = self.b.offset(right, "i8", block), self.micro.fetch_step(self.b, block, height, depth, outer)
+        args = [rows, panel.width, start, self.row_step, left_step, right, panel.step, right_step, outer, depth]
+        self.b.call(self.micro.function(), "void", [*args, fetch, step, sums, keep])
 
     # -- epilogue -----------------------------------------------------------------------------
     def _finish(self, row: Val, r: Val, panel: _Panel) -> list[Val]:
