@@ -3,9 +3,9 @@
 Its function multiplies `rows` rows of the left operand, `row_step` elements apart, with the columns of one panel, over
 `outer` turns of `depth` steps, and leaves the sums in a small buffer on the caller's stack: SUMS_STEP elements from row
 to row. With `keep` it adds to what the buffer holds; without, and no terms, it fills it with zeros. What follows the
-sums is the caller's. While the tiles run they ask the caches for what lies at `fetch`, the next block of the right operand:
-each tile for its part of it, `fetch_step` bytes further at each turn. Requests that come all at once would hold up the
-loads beside them.
+sums is the caller's. While the tiles run they ask the caches for what lies at `fetch`, the next block of the right
+operand: each tile for its part of it, `fetch_step` bytes further at each turn. Requests that come all at once would
+hold up the loads beside them.
 Each element is the sum of its terms in order, whatever rows stand beside it.
 """
 
@@ -31,6 +31,7 @@ from unmoor.ir.kernel import PANEL_WIDTH
 
 SUMS_STEP = PANEL_WIDTH
 UNROLL = 4  # steps of k per turn
+CACHE_LINE = 64
 ALONE = 0  # in place of a number of rows: one row that is all there is, which may be added up in several sums
 
 PARAMS = (
@@ -105,6 +106,10 @@ class MicroKernel:
         """Columns of the widest tile."""
         return self.lanes * self.most_vectors
 
+    def fetches(self, rows: int) -> int:
+        """Cache lines that a tile asks for at a turn: few rows pass over a block in few turns."""
+        return 2 if rows > self.most_rows // 2 else 4
+
     def fetch_step(self, b: Builder, nbytes: Val, rows: Val, depth: Val, outer: Val) -> Val:
         """The `fetch_step` with which the tiles of so many rows and a panel's columns ask for `nbytes`."""
         slices = -(-PANEL_WIDTH // self.width)
@@ -137,9 +142,8 @@ class MicroKernel:
 
     def _columns(self, b: Builder, name: str, call: _Call, most: int, heights: Sequence[int]) -> None:
         step = self.lanes * most
-        part = b.mul(
-            b.lshr(b.mul(call.outer, call.depth), UNROLL.bit_length() - 1), call.fetch_step
-        )  # of a highest tile
+        turns = b.lshr(b.mul(call.outer, call.depth), UNROLL.bit_length() - 1)
+        part = b.mul(turns, call.fetch_step)  # of what is fetched: a highest tile's
         whole = b.udiv(b.mul(call.rows, part), const("i64", self.most_rows))
 
         def columns(first: Val, _: list[Val]) -> list[Val]:
@@ -237,7 +241,8 @@ class _Tile:
         b.finish()
 
     def _along(self, left: Val, right: Val, fetch: Val, acc: list[Val], steps: Sequence[Val]) -> list[Val]:
-        """`depth` steps, UNROLL at a time, and what is to be fetched next; a row alone in several sets of sums, which hide the latency of an FMA."""
+        """`depth` steps, UNROLL at a time, and where to fetch next. A row alone adds up in several sets of sums, which
+        hide the latency of an FMA."""
         b, elem = self.b, MEMORY[self.kind.right]
         starts = [left]
         for r in range(1, self.rows):
@@ -248,7 +253,8 @@ class _Tile:
         def several(k: Val, carried: list[Val]) -> list[Val]:
             place, fetch, *sums = carried
             if not self.alone:
-                b.prefetch(fetch)
+                for line in range(self.kind.fetches(self.rows)):
+                    b.prefetch(b.offset(fetch, "i8", line * CACHE_LINE))
                 fetch = b.offset(fetch, "i8", self.fetch_step)
             for u in range(UNROLL):
                 own = slice((u % sets) * count, (u % sets + 1) * count)
