@@ -68,17 +68,15 @@ class ContractLowering:
             return self._convolve(node, left, right, scope)
         k = tensor_type(left).shape[-1]
         axis = sym("k")
-        inner = Scope(scope, frozenset(("k",)))
         *batch, row, column = self.point
-        a = self.elements.at(left, (*batch, row, axis), inner)
+        a = self.elements.load(left, (*batch, row, axis))
         if node.op in PACKED:
             shape = tensor_type(right).shape
             place = (*broadcast_index(tuple(batch), shape[:-2]), axis, column)
-            b: Expr = Load(self.buffers[right], linear(place, shape), tensor_type(right).dtype)
+            b = Load(self.buffers[right], linear(place, shape), tensor_type(right).dtype)
         else:
             shared = broadcast_index(tuple(batch), tensor_type(right).shape[:-2])  # one matrix may serve every batch
-            b = self.elements.at(right, (*shared, axis, column), inner)
-        assert isinstance(a, Load) and isinstance(b, Load), "contraction operands are read from memory"
+            b = self.elements.load(right, (*shared, axis, column))
         name = scope.fresh()
         scope.statements.append(Contract(name, (("k", k),), a, b))
         return Ref(name, a.dtype)

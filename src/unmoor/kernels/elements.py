@@ -70,6 +70,14 @@ class Elements:
         home.known[key] = expr
         return expr
 
+    def load(self, value: Value, index: Index) -> Load:
+        """The element of a value in memory, or of a view of one: what contractions read, which take no names."""
+        while (node := self.producer.get(value)) is not None:
+            index = through_view(node, index, self.extents)
+            (value,) = node.inputs
+        type_ = tensor_type(value)
+        return Load(self.buffers[value], linear(index, type_.shape), type_.dtype)
+
     def _compute(self, value: Value, index: Index, scope: Scope) -> Expr:
         type_ = tensor_type(value)
         if value in self.stored:

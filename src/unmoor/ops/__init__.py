@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from unmoor.ir.op import Op
+from unmoor.ops.adaptive import ADAPTIVE
 from unmoor.ops.arranging import ARRANGING
 from unmoor.ops.assignment import ASSIGNMENT
 from unmoor.ops.attention import ATTENTION
@@ -58,6 +59,7 @@ FAMILIES: dict[str, list[Op]] = {
     "attention": ATTENTION,
     "padding": PADDING,
     "pooling": POOLING,
+    "adaptive": ADAPTIVE,
     "rearrangement": REARRANGEMENT,
     "normalisation": NORMALISATION,
     "resampling": RESAMPLING,

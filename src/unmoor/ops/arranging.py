@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from unmoor.dtypes import i64, promote
-from unmoor.errors import SignatureError
+from unmoor.errors import SignatureError, Unsupported
 from unmoor.ir.dim import dim as as_dim
 from unmoor.ir.dim import dmin
 from unmoor.ir.op import Op, Tolerance
@@ -254,6 +254,19 @@ def _swap(aten: Aten, x: Any, a: int, b: int) -> Any:
 
 SPLIT = "(Tensor self, int? sections=None, int[]? indices=None) -> Tensor[]"
 DIAGONAL = "(Tensor self, int offset=0, int dim1=0, int dim2=1) -> Tensor"
+
+
+def _combinations(aten: Aten, x: Any, r: int, again: bool) -> Any:
+    """The pairs of a row's elements, in order; alone where r is 1."""
+    if r == 1:
+        return aten.reshape(x, (-1, 1))
+    if r != 2 or aten.rank(x) != 1:
+        raise Unsupported(f"combinations of {r} elements: only pairs of a row's elements are supported")
+    count = aten.shape(x)[0]
+    pairs = aten.triu_indices(count, count, 0 if again else 1)
+    return aten.transpose(aten.builder.emit("prim::take", x, (pairs,), (0,), 0), 0, 1)
+
+
 ARRANGING: list[Op] = [
     *(_op(f"atleast_{n}d", "(Tensor self) -> Tensor", atleast(n), (X,), (Ints(4),)) for n in (1, 2, 3)),
     _op("hstack", LISTS, _hstack, ((X, Ints(3, 2)),)),
@@ -322,6 +335,14 @@ ARRANGING: list[Op] = [
         overloads="self_int",
     ),
     _op("trace", "(Tensor self) -> Tensor", _trace, (X,), tolerance=NEAR),
+    _op(
+        "vander",
+        "(Tensor x, int? N=None, bool increasing=False) -> Tensor",
+        lambda aten, x, n, up: aten.linalg_vander(x, n) if up else aten.flip(aten.linalg_vander(x, n), (1,)),
+        (Ints(4), 3),
+        tolerance=NEAR,
+    ),
+    _op("combinations", "(Tensor self, int r=2, bool with_replacement=False) -> Tensor", _combinations, (Ints(4),)),
     _op("linalg_vander", "(Tensor x, *, int? N=None) -> Tensor", _vander, (X, 3), tolerance=NEAR),
     _op("swapaxes", "(Tensor self, int axis0, int axis1) -> Tensor", _swap, (X, 0, 1)),
     _op("swapdims", "(Tensor self, int dim0, int dim1) -> Tensor", _swap, (X, 0, 1)),

@@ -46,6 +46,7 @@ FULL = Op(
 )
 
 
+HALF = "arange in {} rounds as wide as eager's vectors are: make it in float32, and convert it"
 SHORT = 32  # fewer elements than this are no whole vectors on any processor
 
 
@@ -91,9 +92,7 @@ def arange(b: Builder, start: Any, end: Any, step: Any, dtype: DType | None) -> 
     if not target.is_float:
         start, step = _whole(start), _whole(step)
     if target is not target.compute and target.is_float and not _rounds_once(b, target, start, step, dim(length)):
-        raise Unsupported(
-            f"arange in {target.torch_name} rounds as wide as eager's vectors are: make it in float32, and convert it"
-        )
+        raise Unsupported(HALF.format(target.torch_name))
     made = b.emit("prim::iota", length)
     fraction = any(isinstance(v, float) and v != int(v) for v in (start, step))
     if target is not i64:
@@ -137,7 +136,13 @@ def triangle(keep: str) -> Callable[..., Any]:
 
 
 def _np_arange(start: Any, end: Any, step: Any, dtype: DType | None) -> np.ndarray:
-    return np.arange(start, end, step).astype(_default(dtype, start, end, step).numpy)
+    target = _default(dtype, start, end, step)
+    made = np.arange(start, end, step)
+    if target is not target.compute and target.is_float:
+        exact = made.size < SHORT or ((made == np.trunc(made)).all() and np.abs(made).max() <= 2 / ULP[target])
+        if not exact:
+            raise Unsupported(HALF.format(target.torch_name))
+    return in_dtype(made, target)
 
 
 def _op(
@@ -147,6 +152,7 @@ def _op(
     decompose: Callable[..., Any],
     reference: Callable[..., Any],
     *samples: tuple[Any, ...],
+    stepwise: bool = False,
 ) -> Op:
     return composite(
         name,
@@ -157,6 +163,7 @@ def _op(
         lambda d: [Sample(s) for s in samples],
         dtypes=("f32",),
         tolerance=EXACT,
+        stepwise=stepwise,
     )
 
 
@@ -238,6 +245,7 @@ CREATION: list[Op] = [
         (1, 10, 3, None),
         (0.0, 1.0, 0.25, None),
         (5, 0, -2, None),
+        stepwise=True,
     ),
     _op(
         "aten::eye",

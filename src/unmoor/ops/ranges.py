@@ -18,11 +18,14 @@ from unmoor.ops.resampling import number
 SPACED = Tolerance(NEAR.rtol, NEAR.atol, "eager steps from the start of each vector, as wide as its processor has them")
 
 
+HALF = "linspace in {} rounds as wide as eager's vectors are: make it in float32, and convert it"
+
+
 def linspace(b: Builder, start: Any, end: Any, steps: Any, dtype: DType | None) -> Any:
     """`steps` numbers from start to end, the second half counted from the end, as eager does."""
     target, count = dtype or DEFAULT_FLOAT, dim(steps)
     if target is not target.compute and target.is_float:
-        raise Unsupported(f"linspace in {target.torch_name} rounds as wide as eager's vectors are: make it in float32")
+        raise Unsupported(HALF.format(target.torch_name))
     kind = target if target.is_float else f64
     low, high = (_bound(b, v, target, kind) for v in (start, end))
     if b.facts.equal(count, 0):
@@ -85,12 +88,15 @@ def _counts(height: int, width: int, offset: int, upper: bool) -> np.ndarray:
 # -- references -----------------------------------------------------------------------------------
 def _np_linspace(start: float, end: float, steps: int, dtype: DType | None = None) -> np.ndarray:
     target = dtype or DEFAULT_FLOAT
+    if target is not target.compute and target.is_float:
+        raise Unsupported(HALF.format(target.torch_name))
     bounds = (start, end) if target.is_float else (int(start), int(end))
     return np.linspace(bounds[0], bounds[1], steps).astype(target.numpy)
 
 
 def _np_logspace(start: float, end: float, steps: int, base: float = 10.0, dtype: DType | None = None) -> np.ndarray:
-    return np.logspace(start, end, steps, base=base).astype((dtype or DEFAULT_FLOAT).numpy)
+    made = np.power(base, _np_linspace(start, end, steps, dtype))
+    return np.asarray(made).astype((dtype or DEFAULT_FLOAT).numpy)
 
 
 def _np_indices(find: Callable[..., Any]) -> Callable[..., np.ndarray]:
@@ -109,6 +115,7 @@ def _op(name: str, schema: str, decompose: Any, reference: Any, *samples: Any, t
         lambda d: [Sample(s) for s in samples],
         dtypes=("f32",),
         tolerance=tolerance,
+        stepwise=True,
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from unmoor.errors import SignatureError
+from unmoor.errors import SignatureError, Unsupported
 from unmoor.ir.dim import const, dim, product
 from unmoor.ir.op import Builder, Op, Sample
 from unmoor.ops.convolution import each_of
@@ -92,6 +92,46 @@ def im2col(b: Builder, x: Any, kernel: Any, dilation: Any, padding: Any, stride:
     return b.emit("prim::reshape", mixed, (n, c * product([dim(t) for t in taps]), rows * columns))
 
 
+def col2im(b: Builder, x: Any, size: Any, kernel: Any, dilation: Any, padding: Any, stride: Any) -> Any:
+    """The way back from im2col: columns added up at the places of their windows, in the order of the taps."""
+    type_ = b.type_of(x)
+    if type_.dtype is not type_.dtype.compute:
+        raise Unsupported("fold of half floats, which eager adds up in them: convert with .float() first")
+    if type_.rank == 2:
+        one = col2im(b, b.emit("prim::reshape", x, (1, *type_.shape)), size, kernel, dilation, padding, stride)
+        return b.emit("prim::reshape", one, b.type_of(one).shape[1:])
+    if type_.rank != 3:
+        raise SignatureError(f"fold of {type_}: it needs 2 or 3 axes")
+    taps, apart, margin, steps = (
+        tuple(b.facts.int_of(dim(v)) for v in each_of(a, 2)) for a in (kernel, dilation, padding, stride)
+    )
+    sizes = [dim(d) for d in each_of(size, 2)]
+    wide = [d + 2 * m for d, m in zip(sizes, margin, strict=True)]
+    if not all(b.facts.at_most(e * (t - 1) + 1, w) for e, t, w in zip(apart, taps, wide, strict=True)):
+        raise SignatureError("fold: the window is larger than the result and its padding")
+    counts = [(w - (e * (t - 1) + 1)) // s + 1 for w, e, t, s in zip(wide, apart, taps, steps, strict=True)]
+    channels = _part(b, x, 1, taps[0] * taps[1])
+    if not b.facts.equal(type_.shape[2], counts[0] * counts[1]):
+        raise SignatureError(f"fold: {type_.shape[2]} columns for {counts[0]} times {counts[1]} windows")
+    columns = b.emit("prim::reshape", x, (type_.shape[0], channels, *map(const, taps), *counts))
+    places = []
+    for a in range(2):
+        tap = b.emit("prim::reshape", b.emit("aten::mul", b.emit("prim::iota", taps[a]), apart[a]), (taps[a], 1))
+        place = b.emit("aten::add", tap, b.emit("aten::mul", b.emit("prim::iota", counts[a]), steps[a]))
+        own = (
+            (const(taps[0]), const(1), counts[0], const(1))
+            if a == 0
+            else (const(1), const(taps[1]), const(1), counts[1])
+        )
+        whole = (const(taps[0]), const(taps[1]), *counts)
+        places.append(b.emit("prim::expand", b.emit("prim::reshape", place, own), whole))
+    zeros = b.emit("prim::full", (type_.shape[0], channels, *wide), 0, type_.dtype)
+    made = b.emit("prim::put", zeros, tuple(places), (2, 3), 2, columns, "add")
+    for a in range(2):
+        made = b.emit("prim::slice", made, 2 + a, margin[a], 1, sizes[a]) if margin[a] else made
+    return made
+
+
 # -- references -----------------------------------------------------------------------------------
 def _np_shuffle(x: np.ndarray, r: int) -> np.ndarray:
     *lead, c, h, w = x.shape
@@ -125,6 +165,19 @@ def _np_im2col(x: np.ndarray, kernel: Any, dilation: Any, padding: Any, stride: 
         cut = [slice(t * e, t * e + (c - 1) * q + 1, q) for t, e, c, q in zip(tap, d, counts, s, strict=True)]
         parts.append(wide[:, :, cut[0], cut[1]].reshape(*x.shape[:2], -1))
     return np.stack(parts, 2).reshape(x.shape[0], -1, counts[0] * counts[1])
+
+
+def _np_col2im(x: np.ndarray, size: Any, kernel: Any, dilation: Any, padding: Any, stride: Any) -> np.ndarray:
+    if x.ndim == 2:
+        return np.asarray(_np_col2im(x[None], size, kernel, dilation, padding, stride)[0])
+    n, k, d, p, s = (each_of(v, 2) for v in (size, kernel, dilation, padding, stride))
+    counts = [(n[a] + 2 * p[a] - d[a] * (k[a] - 1) - 1) // s[a] + 1 for a in (0, 1)]
+    out = np.zeros((x.shape[0], x.shape[1] // (k[0] * k[1]), n[0] + 2 * p[0], n[1] + 2 * p[1]), x.dtype)
+    columns = x.reshape(*out.shape[:2], *k, *counts)
+    for tap in np.ndindex(*k):
+        cut = [slice(t * e, t * e + (c - 1) * q + 1, q) for t, e, c, q in zip(tap, d, counts, s, strict=True)]
+        out[:, :, cut[0], cut[1]] += columns[:, :, tap[0], tap[1]]
+    return out[:, :, p[0] : p[0] + n[0], p[1] : p[1] + n[1]]
 
 
 def _op(
@@ -181,5 +234,14 @@ REARRANGEMENT: list[Op] = [
         ((2, 3, 5, 4), (3, 2), (1, 1), (1, 0), (2, 1)),
         ((3, 5, 4), (2, 2), (2, 1), (0, 0), (1, 1)),
         dtypes=FLOATS,
+    ),
+    _op(
+        "col2im",
+        "(Tensor self, int[] output_size, int[] kernel_size, int[] dilation, int[] padding, int[] stride) -> Tensor",
+        col2im,
+        _np_col2im,
+        ((2, 18, 9), (5, 4), (3, 2), (1, 1), (1, 0), (2, 1)),
+        ((12, 9), (5, 4), (2, 2), (2, 1), (0, 0), (1, 1)),
+        dtypes=("f32", "f64"),
     ),
 ]

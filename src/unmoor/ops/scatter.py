@@ -12,7 +12,7 @@ from unmoor.errors import SignatureError, Unsupported
 from unmoor.ir.dim import Dim, product
 from unmoor.ir.op import Builder, Kind, Op, Sample
 from unmoor.ir.scalar import Expr, apply
-from unmoor.ops.family import EVERY, EXACT, FLOATS, NUMBERS, axis_of, composite
+from unmoor.ops.family import COMPUTED, EVERY, EXACT, FLOATS, NUMBERS, axis_of, composite
 from unmoor.ops.indexing import (
     OUT_OF_RANGE,
     check_range,
@@ -241,6 +241,38 @@ def scatter_reduce(b: Builder, x: Any, axis: int, index: Any, source: Any, reduc
     return b.emit("aten::div" if type_.dtype.is_float else "aten::floor_divide", made, count)
 
 
+def index_reduce(b: Builder, x: Any, axis: int, index: Any, source: Any, reduce: str, include_self: bool) -> Any:
+    """A reduction of the source's slices that go to each place along an axis, with what was there or without it."""
+    dtype = b.type_of(x).dtype
+    if reduce not in ("prod", "mean", "amax", "amin"):
+        raise SignatureError(f"index_reduce with reduce={reduce!r}")
+    if dtype is not dtype.compute and reduce in ("prod", "mean"):
+        raise Unsupported(f"index_reduce of {dtype.torch_name}, which eager rounds step by step: convert it first")
+
+    def write(rows: Any, a: int, where: Any) -> Any:
+        check_range(b, where, b.type_of(rows).shape[a], OUT_OF_RANGE)
+        given = _source(b, source, rows, a, where)
+        start = rows if include_self else put(b, rows, (where,), (a,), a, _neutral(reduce, dtype), "set")
+        made = put(b, start, (where,), (a,), a, given, REDUCE[reduce])
+        if reduce != "mean":
+            return made
+        own = b.emit("prim::full", b.type_of(rows).shape, 1, dtype)
+        own = own if include_self else put(b, own, (where,), (a,), a, 0, "set")
+        count = b.emit("aten::clamp_min", put(b, own, (where,), (a,), a, 1, "add"), 1)
+        return b.emit("aten::div" if dtype.is_float else "aten::floor_divide", made, count)
+
+    return _as_rows(b, x, axis, index, write)
+
+
+def _np_index_reduce(
+    x: np.ndarray, axis: int, index: np.ndarray, source: np.ndarray, reduce: str, include_self: bool = True
+) -> np.ndarray:
+    shape = [1] * x.ndim
+    shape[axis] = len(index)
+    where = np.broadcast_to(index.reshape(shape), source.shape)
+    return _np_scatter_reduce(x, axis, where, source, reduce, include_self)
+
+
 def _neutral(reduce: str, dtype: DType) -> Any:
     if reduce in ("sum", "mean"):
         return 0
@@ -333,6 +365,20 @@ SCATTER: list[Op] = [
         index_add,
         _np_index("add"),
         lambda d: [*_rows(d)[:2], *_rows(d)[3:], Sample((_make(d)(4, 3), 0, places(1, 1, 2), _make(d)(3, 3), 2))],
+    ),
+    composite(
+        "aten::index_reduce",
+        "(Tensor self, int dim, Tensor index, Tensor source, str reduce, *, bool include_self=True) -> Tensor",
+        "default",
+        index_reduce,
+        _np_index_reduce,
+        lambda d: [
+            Sample((_make(d)(4, 3), 0, places(1, 1, 2), _make(d)(3, 3), reduce, own))
+            for reduce in ("prod", "mean", "amax", "amin")
+            for own in (True, False)
+        ],
+        dtypes=COMPUTED,
+        tolerance=EXACT,
     ),
     _op(
         "aten::index_copy",

@@ -208,6 +208,38 @@ def _norm_except_dim(aten: Aten, v: Any, p: int, dim: int) -> Any:
     return aten.linalg_vector_norm(v, p, tuple(a for a in range(aten.rank(v)) if a != axis_of(dim, aten.rank(v))), True)
 
 
+def _quantile(aten: Aten, x: Any, q: Any, dim: int | None, keepdim: bool, how: str) -> Any:
+    """What lies a share q of the way along the sorted elements; NaN where there is one."""
+    dtype = aten.type_of(x).dtype
+    if dtype.name not in ("f32", "f64") or how not in ("linear", "lower", "higher", "midpoint", "nearest"):
+        raise SignatureError("quantile takes float32 or float64, and one of PyTorch's interpolations")
+    rank, axis = aten.rank(x), None if dim is None else axis_of(dim, aten.rank(x))
+    single = isinstance(q, float | int) or not aten.rank(q)
+    shares = aten.reshape(aten.number(float(q), dtype) if isinstance(q, float | int) else q, (-1,))
+    aten.builder.guard(
+        aten.all(aten.logical_and(aten.ge(shares, 0), aten.le(shares, 1))), True, "q lies outside 0 .. 1"
+    )
+    rows = aten.reshape(x, (-1,)) if axis is None or not rank else aten.movedim(x, axis, -1)
+    count, last = aten.shape(rows)[-1], aten.rank(rows) - 1
+    if not aten.facts.at_most(1, count):
+        raise SignatureError("quantile of no elements")
+    ordered = aten.builder.emit_all("aten::sort", rows, -1, False, None)[0]
+    place = aten.mul(shares, aten.cast(aten.number(count - 1, i64), dtype))
+    if how in ("lower", "higher", "nearest"):
+        place = {"lower": aten.floor, "higher": aten.ceil, "nearest": aten.round}[how](place)
+    below, above = aten.floor(place), aten.ceil(place)
+    low, high = (aten.builder.emit("prim::take", ordered, (aten.cast(v, i64),), (last,), last) for v in (below, above))
+    weight = aten.sub(place, below) if how != "midpoint" else aten.mul(aten.ne(below, above), 0.5)
+    made = low if how in ("lower", "higher", "nearest") else aten.lerp(low, high, aten.cast(weight, dtype))
+    made = aten.where(aten.any(aten.isnan(rows), -1, True), math.nan, made)
+    made = aten.select(made, -1, 0) if single else aten.movedim(made, -1, 0)
+    if not keepdim or not rank:
+        return made
+    if axis is None:
+        return aten.reshape(made, (*(() if single else aten.shape(shares)), *(1 for _ in range(rank))))
+    return aten.unsqueeze(made, axis if single else axis + 1)
+
+
 NORM = "(Tensor self, Scalar? p=2, int[] dim=[], bool keepdim=False, *, dtype? dtype=None) -> Tensor"
 MOMENTS = "(Tensor self, int[]? dim=None, *, Scalar? correction=1, bool keepdim=False) -> (Tensor, Tensor)"
 DIMS = "(Tensor self, int[]? dim=None, bool keepdim=False, *, dtype? dtype=None) -> Tensor"
@@ -254,6 +286,14 @@ STATISTICS: list[Op] = [
         _logsumexp,
         (MATRIX, (1,)),
         overloads="default special_logsumexp.default",
+    ),
+    formula(
+        "quantile",
+        "(Tensor self, any q, int? dim=None, bool keepdim=False, *, str interpolation='linear') -> Tensor",
+        _quantile,
+        (MATRIX, 0.3, 1),
+        (MATRIX, 0.5, None, True, "midpoint"),
+        overloads="default scalar",
     ),
     formula("nansum", DIMS, _nansum, (MATRIX, (1,))),
     formula("nanmean", DIMS, _nanmean, (MATRIX, (1,))),
