@@ -1,7 +1,5 @@
 """TorchScript, scripted and traced, from memory and from files: TorchScript's own run of the module is the oracle."""
 
-from __future__ import annotations
-
 import copy
 import io
 import warnings
@@ -60,7 +58,7 @@ def agree(module: Any, *examples: tuple[Any, ...], others: tuple[tuple[Any, ...]
                 for g, w in zip(got, flat(oracle(*theirs)), strict=True):
                     torch.testing.assert_close(g, w)
                 for g, w in zip(flat(ours), flat(theirs), strict=True):
-                    assert isinstance(g, str) or torch.equal(g, w)
+                    assert torch.equal(g, w) if isinstance(g, torch.Tensor) else g == w
             assert count == refused
             if called is traced:
                 traced.reset_state()
@@ -394,6 +392,86 @@ def test_several_methods():
         torch.testing.assert_close(traced(x), module(x))
 
 
+class KeepsFirst(nn.Module):
+    first: torch.Tensor | None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = None
+
+    def forward(self, x):
+        if self.first is None:
+            self.first = x * 2
+        first = self.first
+        assert first is not None
+        return x + first
+
+
+def test_what_is_kept_of_the_first_input_is_refused():
+    with pytest.raises(unmoor.Unsupported, match="the call changes first in Python"):
+        unmoor.trace(reloaded(torch.jit.script(KeepsFirst())), R(3))
+
+
+class Transformer(nn.Module):
+    def __init__(self, norm_first: bool, activation: str) -> None:
+        super().__init__()
+        self.layer = nn.TransformerEncoderLayer(
+            8, 2, 16, activation=activation, batch_first=True, norm_first=norm_first
+        )
+
+    def forward(self, x, pairs: torch.Tensor | None = None, keys: torch.Tensor | None = None):
+        return self.layer(x, pairs, keys)
+
+
+@pytest.mark.parametrize(("norm_first", "activation"), [(False, "relu"), (True, "gelu")])
+def test_fused_layers_of_transformers(norm_first: bool, activation: str):
+    """A file made in eval mode holds torch's fused op of the whole layer."""
+    module = Transformer(norm_first, activation).eval()
+    x, pairs, keys = R(2, 5, 8), torch.ones(5, 5).triu(1).bool(), torch.zeros(2, 5).bool()
+    keys[1, 3:] = True
+    with torch.no_grad():
+        traced = reloaded(torch.jit.trace(module, x))
+    assert "_transformer_encoder_layer_fwd" in str(traced.inlined_graph)
+    agree(traced, (x,), others=((R(3, 7, 8),),))
+    agree(reloaded(torch.jit.script(module)), (x, pairs, keys))
+
+
+class Hooked(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(3, 3)
+
+    def forward(self, x: torch.Tensor, y: int | list[int] | float):
+        if isinstance(y, int):
+            return self.linear(x) + y
+        return self.linear(x) * (y if isinstance(y, float) else 1.0)
+
+
+def before(self, given: tuple[torch.Tensor, int | list[int] | float]) -> tuple[torch.Tensor, int | list[int] | float]:
+    return (given[0] * 2, given[1])
+
+
+def after(self, given: tuple[torch.Tensor], result: torch.Tensor) -> torch.Tensor:
+    return result + 10
+
+
+def test_hooks_and_unions():
+    module = Hooked()
+    module.register_forward_pre_hook(before)
+    module.linear.register_forward_hook(after)
+    for y in (3, [3], 3.0):
+        agree(torch.jit.script(module), (R(2, 3), y))
+
+
+class Kept(nn.Module):
+    @torch.jit.ignore
+    def inner(self, x: torch.Tensor) -> torch.Tensor:
+        return x
+
+    def forward(self, x):
+        return self.inner(x)
+
+
 @torch.jit.script
 def formatted(x: torch.Tensor):
     return x + len(f"{x.size(0)} of {2.5}")
@@ -408,5 +486,10 @@ def printed(x: torch.Tensor):
 def test_what_is_refused_or_told():
     assert "used a size as the number 3" in str(agree(formatted, (R(3),)).assumptions)
     assert "a call does not print" in str(agree(printed, (R(3),)).assumptions)
+    with pytest.raises(unmoor.Unsupported, match="stays in Python"):
+        unmoor.trace(torch.jit.script(Kept()), R(3))
+    quantized = torch.ao.nn.quantized.dynamic.Linear(4, 4)
+    with pytest.raises(unmoor.Unsupported, match="quantized::linear_dynamic, a node of TorchScript, is not supported"):
+        unmoor.trace(torch.jit.script(quantized), R(3, 4))
     with pytest.raises(unmoor.Unsupported, match=r"test_torchscript.py:\d+: the op i0"):
         unmoor.trace(printed, R(10))

@@ -178,8 +178,13 @@ def run_alone(node: Any) -> Any:
             made[value.unique()].setType(value.type())
     copy = graph.createClone(node, lambda v: made[v.unique()])
     graph.insertNode(copy)
-    for value in copy.outputs():
-        graph.registerOutput(value)
+    results = list(copy.outputs())
+    if len(results) != 1:
+        pack = graph.create("prim::TupleConstruct", results, 1)
+        pack.output().setType(torch._C.TupleType([value.type() for value in results]))
+        graph.insertNode(pack)
+        results = [pack.output()]
+    graph.registerOutput(results[0])
     return torch._C._create_function_from_graph("alone", graph)
 
 

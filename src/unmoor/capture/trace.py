@@ -38,7 +38,7 @@ from unmoor.capture.structure import flatten, is_still, is_tensor, paths, pinned
 from unmoor.capture.tape import Misled, Tape
 from unmoor.capture.torch_private import below_autograd, script_parameters, without_torch_compile
 from unmoor.capture.tracks import Tracks, elements
-from unmoor.capture.twice import Place, check_again, outer_numbers, taken_apart
+from unmoor.capture.twice import Place, check_again, check_other_values, outer_numbers, taken_apart
 from unmoor.dtypes import BY_TORCH_NAME
 from unmoor.errors import Unsupported
 from unmoor.ir.graph import NOWHERE, Arg, Graph, Source, Value, values_of, walk_nodes
@@ -232,13 +232,24 @@ class _Trace:
             raise Misled  # a second call would not go the same way
         tape = Tape(self.where)
         kept = [(state.tensor, state.tensor.detach().clone()) for state in self.states]
-        with _kept_as_it_is(self.modules, tape, Tracks(tape, self.modules.describe)), torch.no_grad():
-            try:
-                check_again(self.fn, call, first, list(left.values()), names)
-            finally:
+        random_state = torch.get_rng_state()
+        places = list(left.values())
+        with _kept_as_it_is(self.modules, tape, Tracks(tape, self.modules.describe)) as (snapshot, _), torch.no_grad():
+
+            def restart() -> None:
+                snapshot.restore()
                 self.script.heap.restore()
+                torch.set_rng_state(random_state)
                 for tensor, before in kept:
                     tensor.detach().copy_(before)
+
+            try:
+                check_again(self.fn, call, first, places, names)
+                restart()
+                if len(names) == len(left):
+                    check_other_values(self.fn, call, places, names, restart)
+            finally:
+                restart()
 
     def _used(self, outputs: tuple[Arg, ...]) -> set[Value]:
         """What the recording reads."""

@@ -17,7 +17,7 @@ import torch
 
 from unmoor.capture.modules import MISSING
 from unmoor.capture.numbers import Float, Int
-from unmoor.capture.structure import flatten, is_tensor
+from unmoor.capture.structure import flatten, is_tensor, rebuild
 from unmoor.errors import UnmoorError, Unsupported
 from unmoor.ir.signature import Structure
 
@@ -84,6 +84,44 @@ def check_again(
             raise _refusal(names, f"a second call raises {type(error).__name__}: {error}") from error
     if not _same(first, taken_apart(second)):
         raise _refusal(names, "a second call gives something else")
+
+
+def check_other_values(
+    fn: Callable[..., Any],
+    call: tuple[tuple[Any, ...], dict[str, Any]],
+    left: list[Place],
+    names: list[str],
+    restart: Callable[[], None],
+) -> None:
+    """Unsupported where a call on other values gives something else after the first call than without it.
+
+    A module that keeps what it computed from its first input, and uses that in every call, gives the same again only
+    for the same input. `restart` puts everything back as it was before the first call.
+    """
+    with torch.no_grad():
+        alone = _outcome(fn, call)
+        restart()
+        _put(left)
+        after = _outcome(fn, call)
+        restart()
+    if alone is not None and (after is None or not _same(alone, after)):
+        raise _refusal(names, "after a first call, one on other values gives something else than without it")
+
+
+def _outcome(fn: Callable[..., Any], call: tuple[tuple[Any, ...], dict[str, Any]]) -> Parts | None:
+    """The result of a call like this one on other values; None where it raises."""
+    structure, leaves = flatten(copy.deepcopy(call), "the arguments")
+    try:
+        args, kwargs = rebuild(structure, [_other(leaf) for leaf in leaves])
+        return taken_apart(fn(*args, **kwargs))
+    except Exception:  # whatever the program does with values that it was not meant to see
+        return None
+
+
+def _other(tensor: torch.Tensor) -> torch.Tensor:
+    """The elements in another order; floats smaller, too."""
+    moved = tensor.detach().reshape(-1).roll(1).reshape(tensor.shape)
+    return (moved * 0.75 if tensor.is_floating_point() else moved).requires_grad_(tensor.requires_grad)
 
 
 def _refusal(names: list[str], why: str) -> Unsupported:

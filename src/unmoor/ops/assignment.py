@@ -406,7 +406,9 @@ ASSIGNMENT: list[Op] = [
         "aten::slice_scatter",
         "(Tensor self, Tensor src, int dim=0, int? start=None, int? end=None, int step=1) -> Tensor",
         slice_scatter,
-        lambda x, s, d=0, start=None, end=None, step=1: _np_setitem(x, (*(WHOLE,) * d, ("slice", start, end, step)), s),
+        lambda x, s, d=0, start=None, end=None, step=1: _np_setitem(
+            x, (*(WHOLE,) * (d % x.ndim), ("slice", start, end, step)), s
+        ),
         lambda d: [
             Sample((_make(d)(5, 4), _make(d)(2, 4), 0, 1, 4, 2)),
             Sample((_make(d)(5, 4), _make(d)(5, 2), 1, -2, None)),
@@ -416,7 +418,7 @@ ASSIGNMENT: list[Op] = [
         "aten::select_scatter",
         "(Tensor self, Tensor src, int dim, int index) -> Tensor",
         select_scatter,
-        lambda x, s, d, i: _np_setitem(x, (*(WHOLE,) * d, i), s),
+        lambda x, s, d, i: _np_setitem(x, (*(WHOLE,) * (d % x.ndim), i), s),
         lambda d: [Sample((_make(d)(5, 4), _make(d)(5), 1, -1)), Sample((_make(d)(5), _make(d)(), 0, 2))],
     ),
 ]

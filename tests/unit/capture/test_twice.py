@@ -39,6 +39,15 @@ class Memo(nn.Module):
         return x * self.mask
 
 
+class KeepsFirst(nn.Module):
+    mean: torch.Tensor | None = None
+
+    def forward(self, x):
+        if self.mean is None:
+            self.mean = x.mean(0)
+        return x - self.mean
+
+
 def global_counter(x):
     global calls
     calls += 1
@@ -56,7 +65,14 @@ def closed_over():
 
 
 @pytest.mark.parametrize(
-    ("name", "fn"), [("calls", Counter()), ("calls", First()), ("calls", global_counter), ("history", closed_over())]
+    ("name", "fn"),
+    [
+        ("calls", Counter()),
+        ("calls", First()),
+        ("mean", KeepsFirst()),
+        ("calls", global_counter),
+        ("history", closed_over()),
+    ],
 )
 def test_counted_calls_are_refused(name, fn):
     with pytest.raises(Unsupported, match=f"changes {name} in Python"):

@@ -11,9 +11,9 @@ from unmoor.capture.script.graphs import Receiver
 from unmoor.capture.script.heap import Made
 
 
-def bound(schema: Any, args: tuple[Any, ...], kwargs: dict[str, Any], receiver: Receiver | None) -> list[Any]:
+def bound(schema: Any, args: list[Any], kwargs: dict[str, Any], receiver: Receiver | None) -> list[Any]:
     """The arguments of a call in the order of a schema, converted. Raises RuntimeError as TorchScript does."""
-    given, named = list(args), dict(kwargs)
+    given, named = [*args], dict(kwargs)
     parameters = schema.arguments
     found = []
     if receiver is not None:
@@ -78,11 +78,22 @@ def taken(value: Any, type_: Any) -> Any:
             return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
         case "UnionType":
             for choice in type_.containedTypes():
-                try:
+                if is_of(value, choice):
                     return taken(value, choice)
-                except TypeError:
-                    continue
+        case "ClassType" | "InterfaceType" if isinstance(value, Receiver):
+            return value
     raise TypeError(kind)
+
+
+def is_of(value: Any, type_: Any) -> bool:
+    """Whether a value is of a type as it is: an int is no float."""
+    if type_.kind() == "FloatType" and isinstance(value, int):
+        return False
+    try:
+        taken(value, type_)
+    except TypeError:
+        return False
+    return True
 
 
 def as_float(number: Any) -> Any:

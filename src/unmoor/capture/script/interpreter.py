@@ -13,7 +13,7 @@ import torch
 from unmoor.capture.contents import Contents, Untold
 from unmoor.capture.recorder import Recorder
 from unmoor.capture.script.arithmetic import is_symbolic, pinned, symbolic, without_data
-from unmoor.capture.script.boundary import bound, holds_object
+from unmoor.capture.script.boundary import bound, holds_object, is_of
 from unmoor.capture.script.containers import on_container
 from unmoor.capture.script.graphs import Block, Library, Prepared, Receiver, Step, callee_of
 from unmoor.capture.script.heap import Heap, Made
@@ -69,13 +69,19 @@ class Interpreter:
         else:
             graph = self.library.function(called)
         outer, self._in_python = self._in_python, 0
+        given = [self._given(a) for a in args]
+        named = {name: self._given(a) for name, a in kwargs.items()}
         try:
-            (result,) = self._run(graph, bound(called.schema, args, kwargs, receiver), path)
+            (result,) = self._run(graph, bound(called.schema, given, named, receiver), path)
         finally:
             self._in_python = outer
         if holds_object(result):
             raise self.recorder.refusal("a call of TorchScript gives Python an object of its own", "return its tensors")
         return result
+
+    def _given(self, value: Any) -> Any:
+        """An argument; a module, which hooks are given, as its object."""
+        return self.library.receiver(value._c, "") if isinstance(value, torch.jit.ScriptModule) else value
 
     def _run(self, graph: Prepared, args: list[Any], path: str) -> list[Any]:
         if id(graph) not in self._known:
@@ -152,6 +158,8 @@ class Interpreter:
 
     def _dispatch(self, step: Step, args: list[Any]) -> Any:
         """An op of torch's dispatcher, recorded as it is in any other program."""
+        if holds_object(args):
+            raise self._unknown(step)
         overload = _overload(step.overload)
         plain, named = [], {}
         for argument, value in zip(schema_of(overload).arguments, args, strict=False):
@@ -172,7 +180,7 @@ class Interpreter:
                 raise self._unknown(step)
         if step.overload and any(a.alias_info is not None and a.alias_info.is_write for a in _schema(step)):
             raise self._unknown(step)
-        if any(isinstance(a, (Receiver, Made)) for a in args):
+        if holds_object(args):
             raise self._unknown(step)
         if step.perform is None:
             step.perform = run_alone(step.node)
@@ -324,20 +332,7 @@ def _warn(machine: Interpreter, step: Step, args: list[Any]) -> None:
 
 def _is_instance(machine: Interpreter, step: Step, args: list[Any]) -> bool:
     types = step.node.tys("types")
-    return any(_is_of(args[0], t) for t in types)
-
-
-def _is_of(value: Any, type_: Any) -> bool:
-    from unmoor.capture.script.boundary import taken
-
-    kind = str(type_.kind())
-    if kind == "FloatType" and isinstance(value, int):
-        return False
-    try:
-        taken(value, type_)
-    except TypeError:
-        return False
-    return True
+    return any(is_of(args[0], t) for t in types)
 
 
 def _fork(machine: Interpreter, step: Step, args: list[Any]) -> Any:
@@ -350,6 +345,8 @@ def _fork(machine: Interpreter, step: Step, args: list[Any]) -> Any:
 
 def _python(machine: Interpreter, step: Step, args: list[Any]) -> Any:
     """A Python function that the program kept as it is (torch.jit.ignore)."""
+    if holds_object(args):
+        raise machine.recorder.refusal("a method that stays in Python (torch.jit.ignore) is not supported", "script it")
     function = step.node.pyobj()
     with machine.python():
         return function(*args)

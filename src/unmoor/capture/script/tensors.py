@@ -9,6 +9,7 @@ import torch
 
 from unmoor.capture.script.arithmetic import as_int, is_symbolic, of_tensors
 from unmoor.capture.script.boundary import as_float, dtype_number, dtype_of_number
+from unmoor.capture.script.fused import encoder_layer, multi_head_attention
 from unmoor.capture.torch_private import bare_call
 
 if TYPE_CHECKING:
@@ -237,6 +238,8 @@ OF_TENSORS: dict[str, Perform] = {
     "aten::to_mkldnn": _dense,
     "aten::to_dense": _dense,
     "prim::mkldnn_convolution": _convolution,
+    "aten::_native_multi_head_attention": multi_head_attention,
+    "aten::_transformer_encoder_layer_fwd": encoder_layer,
     "aten::__interpolate": _functional("interpolate"),
     "aten::__upsample": _functional("upsample"),
     "aten::__upsample_bilinear": _functional("upsample_bilinear"),
@@ -246,6 +249,7 @@ OF_TENSORS: dict[str, Perform] = {
 OTHER_NAMES: dict[str, Perform] = {
     "aten::_convolution": lambda machine, args: _call(_aten.convolution.default, *args[:9]),
     "aten::_convolution.deprecated": lambda machine, args: _call(_aten.convolution.default, *args[:9]),
+    "aten::split.sizes": lambda machine, args: _call(_aten.split_with_sizes.default, *args),
     "aten::split": lambda machine, args: _call(_aten.split_with_sizes.default, *args),
     "aten::to.prim_dtype": _to_dtype,
     "aten::to.prim_Device": _to_device,
