@@ -11,6 +11,7 @@ from unmoor.ir.dim import const, sym
 from unmoor.ir.graph import Relation, Source
 from unmoor.ir.kernel import Buffer, Kernel, Loop, Panels, Store
 from unmoor.ir.object_code import ObjectCode
+from unmoor.ir.parser import parse_program
 from unmoor.ir.program import (
     Check,
     CheckOp,
@@ -194,3 +195,54 @@ def finding() -> Program:
         Instruction(Opcode.RETURN),
     )
     return Program(signature, tuple(formulas), (), tensors, code, (), (Source(), LINE), 11, 7, 3)
+
+
+LOOPING = """program (x: f32[s0, 2], first: f32[2], go: bool[], flags: bool[s1]) -> (f32[s0, 2], f32[2]) {
+  r0 = dim 0 0
+  r1 = dim 3 0
+  r2 = 2
+  r3 = 1
+  r4 = 8
+  r5 = r0 * r4
+  r6 = 0
+  r7 = 64
+  t0 = input 0 : f32[r0, r2] bytes r5
+  t1 = input 1 : f32[r2] bytes r4
+  t2 = input 2 : bool[] bytes r3
+  t3 = input 3 : bool[r1] bytes r1
+  t4 = output 0 : f32[r0, r2] bytes r5
+  t5 = output 1 : f32[r2] bytes r4
+  t6 = arena 6 : bool[] bytes r3
+  t7 = row 0 : f32[r2] bytes r4
+  t8 = row 4 : f32[r2] bytes r4
+  t9 = row 3 : bool[] bytes r3
+  copy t5, t1
+  @1:
+  loop r0 [t7, t8] @5
+  copy t8, t5
+  copy t5, t7
+  next @1
+  @5:
+  copy t6, t2
+  @6:
+  while t6 @11
+  @7:
+  loop r1 [t9] backward @10
+  copy t6, t9
+  next @7
+  @10:
+  next t6 @6
+  @11:
+  return
+  arena r7 flops r6 traffic r5
+}
+"""
+
+
+def looping() -> Program:
+    """Rows moved on by one, the first row before them; then a loop that goes on while the first flag is true."""
+    x, row, flag = TensorType(f32, (sym("s0"), const(2))), TensorType(f32, (const(2),)), TensorType(bool_, ())
+    inputs = (("x", x), ("first", row), ("go", flag), ("flags", TensorType(bool_, (sym("s1"),))))
+    specs = tuple(TensorSpec(*i) for i in inputs), (TensorSpec("moved", x), TensorSpec("last", row))
+    arguments = Sequence("tuple", (Sequence("tuple", tuple(map(Leaf, range(4)))), Mapping((), ())))
+    return parse_program(LOOPING, Signature(*specs, arguments, Sequence("tuple", (Leaf(0), Leaf(1)))), ())

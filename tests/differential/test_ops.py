@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,8 +18,9 @@ from unmoor.codegen import generate
 from unmoor.dtypes import BY_NAME, BY_NUMPY, DType, bf16, numbers_of
 from unmoor.emit.builtins import builtin_use, is_builtin
 from unmoor.errors import SignatureError
-from unmoor.fusion import fuse
-from unmoor.ir.graph import Constant, Graph, Node, Value
+from unmoor.fusion import fuse, hoist
+from unmoor.ir.dim import dim
+from unmoor.ir.graph import Constant, Graph, Node, Value, loop_parts
 from unmoor.ir.kernel import Kernel
 from unmoor.ir.op import Kind, Op
 from unmoor.ir.recording import ExampleTensor
@@ -29,7 +30,7 @@ from unmoor.ops import FAMILIES, TABLE, evaluate
 from unmoor.ops.family import in_dtype
 from unmoor.ops.found import found_by
 from unmoor.ops.samples import materialise
-from unmoor.passes import dead_code
+from unmoor.passes import dead_code, through_blocks
 from unmoor.reference import run_graph, run_kernel
 from unmoor.reference.builtin import run_builtin
 from unmoor.specialise import specialise
@@ -186,7 +187,17 @@ def run_kernels(graph: Graph, arrays: list[np.ndarray], run: Callable[..., None]
     for value, array in zip(graph.inputs, arrays, strict=True):
         memory[value] = np.ascontiguousarray(array).reshape(-1)
         sizes |= {d.symbol: n for d, n in zip(value.type.shape, array.shape, strict=True) if d.symbol is not None}
-    for node in graph.nodes:
+    run_nodes(graph.nodes, memory, sizes, run)
+    shapes = [[d.evaluate(sizes) for d in o.type.shape] for o in graph.outputs]
+    return tuple(
+        memory[o][: int(np.prod(shape))].reshape(shape) for o, shape in zip(graph.outputs, shapes, strict=True)
+    )
+
+
+def run_nodes(
+    nodes: Sequence[Node], memory: dict[Value, np.ndarray], sizes: dict[str, int], run: Callable[..., None]
+) -> None:
+    for node in nodes:
         if node.op == "prim::reshape":
             memory[node.output] = memory[node.inputs[0]]
         elif is_builtin(node):
@@ -199,6 +210,8 @@ def run_kernels(graph: Graph, arrays: list[np.ndarray], run: Callable[..., None]
             ints = [i.evaluate(sizes) for i in use.ints]
             given = run_builtin(use.name, [*(memory[v] for v in use.operands), *scratch], ints)
             sizes |= dict(zip(found, given, strict=True))
+        elif node.op == "prim::Loop":
+            run_loop(node, memory, sizes, run)
         elif node.op.startswith("fusion::"):
             call = lower(node)
             for operand, buffer, size in zip(call.operands, call.kernel.buffers, call.sizes, strict=True):
@@ -209,10 +222,24 @@ def run_kernels(graph: Graph, arrays: list[np.ndarray], run: Callable[..., None]
                 for o, b, size in zip(call.operands, call.kernel.buffers, call.sizes, strict=True)
             ]
             run(call.kernel, buffers, [i.evaluate(sizes) for i in call.ints], 0, call.extent.evaluate(sizes))
-    shapes = [[d.evaluate(sizes) for d in o.type.shape] for o in graph.outputs]
-    return tuple(
-        memory[o][: int(np.prod(shape))].reshape(shape) for o, shape in zip(graph.outputs, shapes, strict=True)
-    )
+
+
+def run_loop(node: Node, memory: dict[Value, np.ndarray], sizes: dict[str, int], run: Callable[..., None]) -> None:
+    """A loop of counted turns."""
+    p, (block,) = loop_parts(node), node.blocks
+    turns = dim(p.turns).evaluate(sizes)
+    carried = [memory[v] for v in p.initial]
+    stacks = [np.full((turns, v.type.numel.evaluate(sizes)), 99, v.type.dtype.numpy) for v in p.next_rows]
+    for turn in range(turns)[::-1] if p.backward else range(turns):
+        inside = dict(memory)
+        inside.update(zip(p.carried, carried, strict=True))
+        for row, whole in zip(p.rows, p.scanned, strict=True):
+            inside[row] = memory[whole][: whole.type.numel.evaluate(sizes)].reshape(turns, -1)[turn]
+        run_nodes(block.nodes, inside, sizes, run)
+        carried = [inside[v] for v in p.next_carried]
+        for stack, row in zip(stacks, p.next_rows, strict=True):
+            stack[turn] = inside[row][: stack.shape[1]]
+    memory.update(zip(node.outputs, (*carried, *(s.reshape(-1) for s in stacks)), strict=True))
 
 
 def _storage(constant: Constant) -> np.ndarray:
@@ -237,7 +264,7 @@ def test_op(op: Op, dtype: str, number: int) -> None:
         close(op, got, wanted)
     if op.kind is Kind.PACK or op.name in ("prim::matmul_panels", "prim::unpack"):
         return
-    grouped = fuse(dead_code(typed))
+    grouped = hoist(through_blocks(fuse, dead_code(typed)))
     for got, wanted in zip(run_kernels(grouped, arrays, run_kernel), want, strict=True):
         close(op, got, wanted)
     for target in targets_for(dtype, number):

@@ -27,6 +27,7 @@ DIGESTS = {
     "v1/add.unmoor": "sha256:bf98c429554ecc2827bde0944c1d81746984591870628951657102c3b3524c04",
     "v3/finding.unmoor": "sha256:654897871f1aa54382ed92fff2103aa555673261374f9525cfbb62b6c25a6ade",
     "v4/examples.unmoor": "sha256:35893f8c0cedfb18debac34ea7e11b83cf898893aa0fd2f48151e067f8dc3281",
+    "v5/looping.unmoor": "sha256:99e526dbdd695c7c0e5a54d292e8a46e2ef1079e206a9d03503a0c42f026a470",
 }
 
 
@@ -87,6 +88,13 @@ def test_builtins_run() -> None:
     model = runtime.open(FIXTURES / "v3/finding.unmoor")
     found, again, values = model(np.array([0, 1, 1], np.bool_), np.array([2, 3, 1], np.float32))
     assert found.tolist() == again.tolist() == [1, 2] and values.tolist() == [3, 2, 1]
+
+
+def test_loops_run() -> None:
+    model = runtime.open(FIXTURES / "v5/looping.unmoor")
+    x, first = np.array([[1, 2], [3, 4]], np.float32), np.array([5, 6], np.float32)
+    moved, last = model(x, first, np.array(True), np.array([0, 1], np.bool_))
+    assert moved.tolist() == [[5, 6], [1, 2]] and last.tolist() == [3, 4]
 
 
 if __name__ == "__main__":

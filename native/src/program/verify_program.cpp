@@ -176,8 +176,24 @@ class ProgramVerifier {
         return tensor.index < t_.weights.size() && t_.weights[tensor.index].dtype == tensor.dtype;
       case Place::kArena:
         return IsEarly(tensor.index);
+      case Place::kRow:
+        return RowIsSound(tensor, number);
     }
     return false;
+  }
+
+  // A row is one of a plain tensor before it that is no row itself. Of both the sizes are known before the code runs.
+  bool RowIsSound(const format::TensorRow& row, uint32_t number) const {
+    if (row.index >= number) return false;
+    const format::TensorRow& whole = p_.tensors[row.index];
+    return whole.place != static_cast<uint32_t>(Place::kRow) && whole.dtype == row.dtype && !IsPanels(whole) &&
+           DimsAreEarly(row) && DimsAreEarly(whole);
+  }
+  bool DimsAreEarly(const format::TensorRow& tensor) const {
+    for (const format::RegisterRow& d : p_.dims(tensor)) {
+      if (!IsEarly(d.number)) return false;
+    }
+    return true;
   }
 
   // -- code ---------------------------------------------------------------------------------------------------
@@ -206,12 +222,14 @@ class ProgramVerifier {
     const size_t flags = p_.tensors.size() + p_.outputs.size() + p_.formulas.size();
     size_t regions = 0, writes = 0;  // at most: each is bounded by rows of the file
     for (const format::InstructionRow& i : p_.code) {
-      if (static_cast<Opcode>(i.opcode) == Opcode::kJumpUnless) ++regions;
+      const Opcode opcode = static_cast<Opcode>(i.opcode);
+      if (opcode == Opcode::kJumpUnless || opcode == Opcode::kLoop || opcode == Opcode::kWhile) ++regions;
       writes += i.tensor_count;
       if (static_cast<Opcode>(i.opcode) == Opcode::kBuiltin) writes += i.expected;
     }
     if (!defined_.AllocateZeroed(flags)) return OutOfMemory(error_, flags);
     if (regions == 0) return UM_OK;
+    if (!moves_.AllocateZeroed(p_.tensors.size())) return OutOfMemory(error_, p_.tensors.size());
     if (!seen_.AllocateZeroed(flags)) return OutOfMemory(error_, flags);
     if (!region_memory_.Allocate(regions * sizeof(Region))) return OutOfMemory(error_, regions * sizeof(Region));
     if (!log_memory_.Allocate(writes * sizeof(uint32_t))) return OutOfMemory(error_, writes * sizeof(uint32_t));
@@ -225,10 +243,12 @@ class ProgramVerifier {
     const size_t end = region_count_ > 0 ? regions_[region_count_ - 1].end : p_.code.size();
     const bool ends = opcode == Opcode::kReturn || opcode == Opcode::kRaise;
     if (ends ? number + 1 != end : number + 1 == p_.code.size()) return false;
-    const bool jumps = opcode == Opcode::kJump || opcode == Opcode::kJumpUnless;
+    const bool loops = opcode == Opcode::kLoop;
+    const bool jumps = opcode == Opcode::kJump || opcode == Opcode::kJumpUnless || loops || opcode == Opcode::kWhile ||
+                       opcode == Opcode::kNext;
     const bool calls = opcode == Opcode::kCall || opcode == Opcode::kBuiltin;
-    if (!calls && ((i.kernel != 0 && !jumps) || i.extent != 0 || i.int_count != 0)) return false;
-    if (opcode != Opcode::kGuard && !calls && i.expected != 0) return false;
+    if (!calls && ((i.kernel != 0 && !jumps) || (i.extent != 0 && !loops) || i.int_count != 0)) return false;
+    if (!calls && i.expected > (opcode == Opcode::kGuard || loops ? 1u : 0u)) return false;
     const bool speaks = opcode == Opcode::kGuard || opcode == Opcode::kRaise;
     if (speaks ? i.message >= p_.messages.size() : i.message != 0) return false;
     switch (opcode) {
@@ -248,6 +268,12 @@ class ProgramVerifier {
         return GuardIsSound(i) && BranchIsSound(i.kernel, number);
       case Opcode::kBuiltin:
         return BuiltinIsSound(i);
+      case Opcode::kLoop:
+        return RowsAreSound(i) && LoopIsSound(i.kernel, number);
+      case Opcode::kWhile:
+        return GuardIsSound(i) && LoopIsSound(i.kernel, number);
+      case Opcode::kNext:
+        return NextIsSound(i, number);
     }
     return false;
   }
@@ -259,6 +285,8 @@ class ProgramVerifier {
     uint32_t end;
     uint32_t jump;  // where the jump at the end of the first block goes; 0 without one
     bool in_second;
+    bool is_loop;  // `end` is its next, `began` its loop or while
+    uint32_t began;
     size_t start;
     size_t second;
   };
@@ -266,7 +294,7 @@ class ProgramVerifier {
   bool BranchIsSound(uint32_t target, uint32_t number) {
     const size_t limit = region_count_ > 0 ? regions_[region_count_ - 1].end : p_.code.size() - 1;
     if (target <= number || target > limit) return false;
-    regions_[region_count_++] = {target, 0, false, log_size_, 0};
+    regions_[region_count_++] = {target, 0, false, false, 0, log_size_, 0};
     return true;
   }
 
@@ -274,7 +302,7 @@ class ProgramVerifier {
     if (region_count_ == 0) return false;
     Region& region = regions_[region_count_ - 1];
     const size_t limit = region_count_ > 1 ? regions_[region_count_ - 2].end : p_.code.size() - 1;
-    if (region.in_second || number + 1 != region.end || target < region.end || target > limit) return false;
+    if (region.is_loop || region.in_second || number + 1 != region.end || target < region.end || target > limit) return false;
     region.jump = target;
     return true;
   }
@@ -283,9 +311,10 @@ class ProgramVerifier {
   void LeaveRegions(uint32_t number) {
     while (region_count_ > 0 && regions_[region_count_ - 1].end == number) {
       Region& region = regions_[region_count_ - 1];
+      if (region.is_loop) return;  // its next ends it
       if (region.jump != 0) {
         Forget(region.start);
-        region = {region.jump, 0, true, region.start, log_size_};
+        region = {region.jump, 0, true, false, 0, region.start, log_size_};
         continue;
       }
       --region_count_;
@@ -300,6 +329,55 @@ class ProgramVerifier {
         KeepWhatBothWrote(region);
       }
     }
+  }
+
+  // -- loops --------------------------------------------------------------------------------------------------
+  enum Move : uint8_t { kNever, kMoving, kMoved };  // of a row register: each belongs to one loop
+
+  bool RowsAreSound(const format::InstructionRow& i) {
+    if (!IsEarly(i.extent)) return false;
+    for (const format::RegisterRow& r : p_.operands(i)) {
+      if (!IsRow(p_.tensors[r.number]) || moves_.data()[r.number] != kNever) return false;
+      moves_.data()[r.number] = kMoving;
+    }
+    return true;
+  }
+
+  bool LoopIsSound(uint32_t target, uint32_t number) {
+    const size_t limit = region_count_ > 0 ? regions_[region_count_ - 1].end : p_.code.size() - 1;
+    if (target == 0) return false;
+    const uint32_t end = target - 1;
+    if (end <= number || end >= limit) return false;
+    const format::InstructionRow& next = p_.code[end];
+    if (static_cast<Opcode>(next.opcode) != Opcode::kNext || next.kernel != number) return false;
+    regions_[region_count_++] = {end, 0, false, true, number, log_size_, 0};
+    return true;
+  }
+  bool InLoop() const {
+    for (size_t k = 0; k < region_count_; ++k) {
+      if (regions_[k].is_loop) return true;
+    }
+    return false;
+  }
+
+  // Ends a turn. After the loop a tensor is written whose rows all turns have written.
+  bool NextIsSound(const format::InstructionRow& i, uint32_t number) {
+    if (region_count_ == 0) return false;
+    const Region region = regions_[region_count_ - 1];
+    if (!region.is_loop || region.end != number || region.began != i.kernel) return false;
+    const format::InstructionRow& loop = p_.code[region.began];
+    const bool counts = static_cast<Opcode>(loop.opcode) == Opcode::kLoop;
+    if (counts ? i.tensor_count != 0 : !GuardIsSound(i)) return false;
+    --region_count_;
+    const Span<const format::RegisterRow> rows = counts ? p_.operands(loop) : Span<const format::RegisterRow>();
+    for (const format::RegisterRow& r : rows) moves_.data()[r.number] = defined_.data()[r.number] ? kMoving : kMoved;
+    Forget(region.start);
+    log_size_ = region.start;
+    for (const format::RegisterRow& r : rows) {
+      if (moves_.data()[r.number] == kMoving) Define(p_.tensors[r.number].index);
+      moves_.data()[r.number] = kMoved;
+    }
+    return true;
   }
 
   void Forget(size_t from) {
@@ -340,7 +418,7 @@ class ProgramVerifier {
       const format::TensorRow& tensor = p_.tensors[number];
       if (tensor.dtype != buffers[k].dtype || PanelsDiffer(tensor, buffers[k])) return false;
       const Role role = static_cast<Role>(buffers[k].role);
-      if (role == Role::kIn ? !IsDefined(number) : !IsWritable(tensor)) return false;
+      if (role == Role::kIn ? !IsDefined(number) : !IsWritable(number)) return false;
     }
     for (size_t k = 0; k < operands.size(); ++k) {
       if (static_cast<Role>(buffers[k].role) == Role::kOut) Define(operands[k].number);
@@ -355,7 +433,7 @@ class ProgramVerifier {
       if (!IsKnown(r.number)) return false;
     }
     const format::BuiltinInfo& builtin = format::kBuiltinTable[FindBuiltin(t_.text(t_.builtins[i.kernel].name))];
-    if ((builtin.gives > 0) != (i.expected > 0)) return false;
+    if ((builtin.gives > 0) != (i.expected > 0) || (builtin.gives > 0 && InLoop())) return false;
     if (i.expected > 0 ? i.extent != next_ : i.extent != 0) return false;
     next_ += i.expected;
     if (next_ > static_cast<int64_t>(p_.formulas.size())) return false;
@@ -387,7 +465,7 @@ class ProgramVerifier {
       const uint32_t dtype = builtin.buffers[k].dtype;
       if (tensor.dtype != (dtype != 0 ? dtype : any) || IsPanels(tensor)) return false;
       const bool reads = static_cast<Role>(builtin.buffers[k].role) == Role::kIn;
-      if (reads ? !IsDefined(operands[k].number) : !IsWritable(tensor)) return false;
+      if (reads ? !IsDefined(operands[k].number) : !IsWritable(operands[k].number)) return false;
     }
     for (uint32_t k = 0; k < builtin.buffer_count; ++k) {
       if (static_cast<Role>(builtin.buffers[k].role) == Role::kOut) Define(operands[k].number);
@@ -399,7 +477,7 @@ class ProgramVerifier {
     if (i.tensor_count != 2) return false;
     const uint32_t to = p_.operands(i)[0].number, from = p_.operands(i)[1].number;
     const format::TensorRow& source = p_.tensors[from];
-    if (!IsWritable(p_.tensors[to]) || !IsDefined(from) || source.dtype != p_.tensors[to].dtype || IsPanels(source)) {
+    if (!IsWritable(to) || !IsDefined(from) || source.dtype != p_.tensors[to].dtype || IsPanels(source)) {
       return false;
     }
     Define(to);
@@ -430,7 +508,15 @@ class ProgramVerifier {
     return tensor.place == static_cast<uint32_t>(Place::kWeight) && IsPanels(tensor) != (buffer.panels == 1);
   }
 
-  static bool IsWritable(const format::TensorRow& tensor) {
+  static bool IsRow(const format::TensorRow& tensor) { return tensor.place == static_cast<uint32_t>(Place::kRow); }
+  // A row exists in the loop that moves it.
+  bool Exists(uint32_t number) const {
+    return !IsRow(p_.tensors[number]) || (moves_.data() != nullptr && moves_.data()[number] == kMoving);
+  }
+  bool IsWritable(uint32_t number) const {
+    if (!Exists(number)) return false;
+    const bool row = IsRow(p_.tensors[number]);
+    const format::TensorRow& tensor = p_.tensors[row ? p_.tensors[number].index : number];
     return tensor.place == static_cast<uint32_t>(Place::kOutput) ||
            tensor.place == static_cast<uint32_t>(Place::kArena);
   }
@@ -442,6 +528,8 @@ class ProgramVerifier {
         return defined_.data()[p_.tensors.size() + tensor.index] != 0;
       case Place::kArena:
         return defined_.data()[number] != 0;
+      case Place::kRow:
+        return Exists(number) && (defined_.data()[number] != 0 || IsDefined(tensor.index));
       default:
         return true;
     }
@@ -462,6 +550,7 @@ class ProgramVerifier {
   int64_t early_;
   int64_t next_;   // the int register that the next builtin that sets any starts with
   Block defined_;  // a flag for each tensor register, then for each output, then for each int register
+  Block moves_;    // for each tensor register, its Move; empty where there are no loops
   Block seen_, region_memory_, log_memory_;
   Region* regions_ = nullptr;  // the blocks around the instruction, the innermost last
   size_t region_count_ = 0;

@@ -14,6 +14,16 @@ using um::format::Opcode;
 
 namespace {
 
+constexpr uint64_t kMaxTurns = uint64_t{1} << 32;  // of all the loops of a call together
+
+// The rows of a loop name what its turn takes.
+void MoveRows(const Step& loop) {
+  const int64_t place = loop.expected != 0 ? loop.extent - 1 - loop.turn : loop.turn;
+  for (const um::Patch& patch : loop.rows) {
+    *patch.slot = static_cast<uint8_t*>(loop.buffers[patch.index]) + place * loop.ints[patch.index];
+  }
+}
+
 bool Overlap(const void* a, size_t a_bytes, const void* b, size_t b_bytes) {
   const uintptr_t x = reinterpret_cast<uintptr_t>(a), y = reinterpret_cast<uintptr_t>(b);
   return a_bytes > 0 && b_bytes > 0 && x < y + b_bytes && y < x + a_bytes;
@@ -262,7 +272,8 @@ void um_session::Call(const Step& step, size_t operands) {
 
 um_status um_session::Run(um_error* error) {
   const um::Program& program = current_->program();
-  const um::Span<const Step> steps = current_->steps();
+  const um::Span<Step> steps = current_->steps();
+  uint64_t turns = 0;
   for (size_t at = 0; at < steps.size(); ++at) {
     const Step& step = steps[at];
     switch (step.opcode) {
@@ -295,6 +306,29 @@ um_status um_session::Run(um_error* error) {
       case Opcode::kJump:
         at = step.target - size_t{1};  // the loop goes on behind it
         break;
+      case Opcode::kWhile:
+        if (*static_cast<const uint8_t*>(step.buffers[0]) == 0) at = step.target - size_t{1};
+        break;
+      case Opcode::kLoop:
+        steps[at].turn = 0;
+        if (step.extent == 0) {
+          at = step.target - size_t{1};
+        } else {
+          MoveRows(step);
+        }
+        break;
+      case Opcode::kNext: {
+        Step& loop = steps[step.target];
+        const bool counts = loop.opcode == Opcode::kLoop;
+        if (counts ? ++loop.turn == loop.extent : *static_cast<const uint8_t*>(step.buffers[0]) == 0) break;
+        if (++turns > kMaxTurns) {
+          return Fail(error, UM_TOO_LARGE, "the loops of a call may take %" PRIu64 " turns together; they go on",
+                      kMaxTurns);
+        }
+        if (counts) MoveRows(loop);
+        at = step.target;  // on with the first instruction of its block
+        break;
+      }
       case Opcode::kReturn:
         return UM_OK;
     }

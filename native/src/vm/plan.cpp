@@ -80,17 +80,20 @@ void Plan::Carve(Carver* carver) {
     late_ = carver->Take<uint32_t>(program_.tensors.size() + program_.code.size());
   }
   runs_ = 0;
-  size_t from_inputs = 0, from_outputs = 0;
+  size_t from_inputs = 0, from_outputs = 0, from_rows = 0, loops = 0;
   for (size_t k = 0; k < program_.code.size(); ++k) {
     const format::InstructionRow& i = program_.code[k];
     void** buffers = carver->Take<void*>(i.tensor_count);
-    int64_t* ints = carver->Take<int64_t>(i.int_count);
+    const bool is_loop = static_cast<Opcode>(i.opcode) == Opcode::kLoop;  // its ints are the bytes of its rows
+    int64_t* ints = carver->Take<int64_t>(is_loop ? i.tensor_count : i.int_count);
     bool has_local = false;
     for (size_t n = 0; n < i.tensor_count; ++n) has_local = has_local || IsLocal(i, n);
     const size_t copies = has_local && helpers_ > 0 ? helpers_ : 0;
     void** helper_buffers = copies > 0 ? carver->TakeMany<void*>(copies, i.tensor_count) : nullptr;
+    if (is_loop) ++loops;
     for (const format::RegisterRow& r : program_.operands(i)) {
-      const Place place = static_cast<Place>(program_.tensors[r.number].place);
+      const Place place = static_cast<Place>(Named(i, r.number).place);
+      if (place == Place::kRow) from_rows += 1 + copies;
       if (place == Place::kInput) from_inputs += 1 + copies;
       if (place == Place::kOutput) from_outputs += 1 + copies;
     }
@@ -106,6 +109,49 @@ void Plan::Carve(Carver* carver) {
   }
   input_patches_ = carver->Take<Patch>(from_inputs);
   output_patches_ = carver->Take<Patch>(from_outputs);
+  row_patches_ = carver->Take<Patch>(from_rows);
+  movers_ = carver->Take<Mover>(loops > 0 ? program_.tensors.size() : 0);
+  if (!carver->counts() && loops > 0) PatchRows();
+}
+
+// Says for each loop which buffer pointers of the steps it moves.
+void Plan::PatchRows() {
+  const uint32_t count = static_cast<uint32_t>(program_.code.size());
+  for (uint32_t k = 0; k < count; ++k) {
+    const format::InstructionRow& i = program_.code[k];
+    if (steps_[k].opcode != Opcode::kLoop) continue;
+    const Span<const format::RegisterRow> rows = program_.operands(i);
+    for (uint32_t n = 0; n < rows.size(); ++n) movers_[rows[n].number] = {k, n};
+  }
+  const auto each_row = [&](auto&& visit) {
+    for (uint32_t k = 0; k < count; ++k) {
+      if (steps_[k].opcode == Opcode::kLoop) continue;
+      const Span<const format::RegisterRow> operands = program_.operands(program_.code[k]);
+      const size_t copies = steps_[k].helper_buffers != nullptr ? helpers_ : 0;
+      for (size_t n = 0; n < operands.size(); ++n) {
+        const uint32_t number = operands[n].number;
+        if (static_cast<Place>(program_.tensors[number].place) != Place::kRow) continue;
+        for (size_t worker = 0; worker <= copies; ++worker) {
+          if (worker == 0 || !IsLocal(program_.code[k], n)) {
+            visit(movers_[number], SlotOf(steps_[k], operands.size(), worker, n));
+          }
+        }
+      }
+    }
+  };
+  each_row([&](const Mover& mover, void**) { ++steps_[mover.loop].turn; });  // counts them, for now
+  Patch* next = row_patches_;
+  for (uint32_t k = 0; k < count; ++k) {
+    if (steps_[k].opcode != Opcode::kLoop) continue;
+    steps_[k].rows = {next, 0};
+    next += steps_[k].turn;
+    steps_[k].turn = 0;
+  }
+  each_row([&](const Mover& mover, void** slot) {
+    Step& loop = steps_[mover.loop];
+    loop.rows[loop.rows.size()] = {slot, mover.row};
+    loop.rows = {loop.rows.begin(), loop.rows.size() + 1};
+  });
 }
 
 void Plan::CarveBuiltin(const format::InstructionRow& i, Step* step) {
@@ -206,7 +252,7 @@ void Plan::Resolve(const um_model& model, uint8_t* arena, uint8_t* scratch) {
     for (size_t worker = 0; worker <= copies; ++worker) {
       uint8_t* own = worker > 0 ? scratch + (worker - 1) * scratch_bytes_ : nullptr;
       for (size_t n = 0; n < operands.size(); ++n) {
-        const format::TensorRow& tensor = program_.tensors[operands[n].number];
+        const format::TensorRow& tensor = Named(i, operands[n].number);
         void** slot = SlotOf(step, operands.size(), worker, n);
         if (worker == 0 || !IsLocal(i, n)) {
           ResolveOperand(model, tensor, slot, arena);
@@ -236,6 +282,8 @@ void Plan::ResolveOperand(const um_model& model, const format::TensorRow& tensor
       break;
     case Place::kArena:
       *slot = arena + ints_[tensor.index];
+      break;
+    case Place::kRow:  // the loop says where, turn by turn
       break;
   }
 }

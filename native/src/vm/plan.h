@@ -19,6 +19,12 @@ struct Misfit {
   int64_t wanted = 0;  // kDim: the size that it should have
 };
 
+// A buffer pointer that the caller's input or output number `index` fills in at each call, or a loop's row.
+struct Patch {
+  void** slot;
+  uint32_t index;
+};
+
 // An instruction with its operands resolved.
 struct Step {
   format::Opcode opcode;
@@ -28,19 +34,15 @@ struct Step {
   void** buffers;
   int64_t* ints;
   void** helper_buffers;  // for each helping thread, where each needs local buffers of its own; else null
-  int64_t extent;
-  int64_t grain;    // turns of a piece; 0 where the call is not cut
-  size_t bytes;     // copied by a copy
-  uint32_t target;  // where a jump goes
+  int64_t extent;         // of a call; the turns of a loop
+  int64_t grain;          // turns of a piece; 0 where the call is not cut
+  size_t bytes;           // copied by a copy
+  uint32_t target;        // where a jump goes
   const format::BuiltinInfo* builtin;
   GivingFunction gives;  // of a builtin that finds numbers; else null, and `function` is called
   uint32_t run;          // of such a builtin: which run of int registers it sets
-};
-
-// A buffer pointer that the caller's input or output number `index` fills in at each call.
-struct Patch {
-  void** slot;
-  uint32_t index;
+  int64_t turn;          // that a loop has reached
+  Span<Patch> rows;      // of a loop: the buffer pointers that its row number `index` fills in at each turn
 };
 
 // Do count, dtypes, ranks and fixed dims of the inputs fit, each for itself?
@@ -89,9 +91,13 @@ class Plan {
   void** outputs() const { return outputs_; }
   Span<const Patch> input_patches() const { return {input_patches_, input_patch_count_}; }
   Span<const Patch> output_patches() const { return {output_patches_, output_patch_count_}; }
-  Span<const Step> steps() const { return {steps_, program_.code.size()}; }
+  Span<Step> steps() const { return {steps_, program_.code.size()}; }
 
  private:
+  struct Mover {  // the loop that moves a row register
+    uint32_t loop;
+    uint32_t row;
+  };
   class Carver;
   void Carve(Carver* carver);
   Misfit Evaluate();
@@ -103,8 +109,15 @@ class Plan {
   bool StepFits(uint32_t number);
   bool CopyFits(const format::InstructionRow& i, Step* step) const;
   bool BuiltinFits(const format::InstructionRow& i, Step* step) const;
+  bool RowsFit(const format::InstructionRow& loop, Step* step) const;
   bool Overlap(const format::TensorRow& a, const format::TensorRow& b) const;
   void CarveBuiltin(const format::InstructionRow& i, Step* step);
+  void PatchRows();
+  // What an operand of an instruction names: of a loop, the tensor whose rows it moves.
+  const format::TensorRow& Named(const format::InstructionRow& i, uint32_t number) const {
+    const bool loops = static_cast<format::Opcode>(i.opcode) == format::Opcode::kLoop;
+    return program_.tensors[loops ? program_.tensors[number].index : number];
+  }
   void ListLate();
   uint32_t LateRegister(const format::TensorRow& tensor) const;
   uint32_t LateRegister(const format::InstructionRow& i) const;
@@ -148,6 +161,8 @@ class Plan {
   size_t input_patch_count_ = 0;
   Patch* output_patches_ = nullptr;
   size_t output_patch_count_ = 0;
+  Mover* movers_ = nullptr;  // one per tensor register
+  Patch* row_patches_ = nullptr;
 };
 
 }  // namespace um

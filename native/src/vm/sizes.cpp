@@ -226,6 +226,10 @@ bool Plan::PlaceFits(uint32_t number) {
       return offset >= 0 && static_cast<size_t>(offset) % kBlockAlignment == 0 &&
              static_cast<uint64_t>(offset) <= arena && bytes <= arena - static_cast<uint64_t>(offset);
     }
+    case Place::kRow: {  // its loop checks that the turns' rows are the whole
+      size_t elements = 0;
+      return ElementBytes(tensor, &elements) && bytes == elements;
+    }
   }
   return false;
 }
@@ -236,6 +240,7 @@ bool Plan::StepFits(uint32_t number) {
   if (step.opcode == Opcode::kCall) return CallFits(i, &step);
   if (step.opcode == Opcode::kCopy) return CopyFits(i, &step);
   if (step.opcode == Opcode::kBuiltin) return BuiltinFits(i, &step);
+  if (step.opcode == Opcode::kLoop) return RowsFit(i, &step);
   return true;
 }
 
@@ -281,8 +286,11 @@ bool Plan::BuiltinFits(const format::InstructionRow& i, Step* step) const {
   return true;
 }
 
-// Do two registers share memory? Inputs, weights, outputs and the arena never do with each other.
+// Do two registers share memory? Inputs, weights, outputs and the arena never do with each other; a row counts as the
+// whole tensor.
 bool Plan::Overlap(const format::TensorRow& a, const format::TensorRow& b) const {
+  if (static_cast<Place>(a.place) == Place::kRow) return Overlap(program_.tensors[a.index], b);
+  if (static_cast<Place>(b.place) == Place::kRow) return Overlap(a, program_.tensors[b.index]);
   if (a.place != b.place) return false;
   if (static_cast<Place>(a.place) != Place::kArena) return a.index == b.index;
   const int64_t x = ints_[a.index], y = ints_[b.index];
@@ -307,6 +315,23 @@ bool Plan::CallFits(const format::InstructionRow& i, Step* step) {
   }
   if (local > scratch_bytes_) scratch_bytes_ = local;
   return local <= SIZE_MAX / 2 / (helpers_ + 1);
+}
+
+// Each tensor has exactly as many rows as there are turns.
+bool Plan::RowsFit(const format::InstructionRow& loop, Step* step) const {
+  step->extent = ints_[loop.extent];
+  if (step->extent < 0) return false;
+  const Span<const format::RegisterRow> rows = program_.operands(loop);
+  for (size_t n = 0; n < rows.size(); ++n) {
+    const format::TensorRow& row = program_.tensors[rows[n].number];
+    size_t whole = 0, bytes = 0, all = 0;
+    if (!ElementBytes(program_.tensors[row.index], &whole) || !ElementBytes(row, &bytes) ||
+        !Multiply(bytes, static_cast<size_t>(step->extent), &all) || all != whole) {
+      return false;
+    }
+    step->ints[n] = static_cast<int64_t>(bytes);
+  }
+  return true;
 }
 
 }  // namespace um

@@ -19,8 +19,9 @@ VERSION = 1  # written by this code, and readable by readers of that version; bu
 VERSION_OF_STATE = 2  # files with states or updates, and
 VERSION_OF_BUILTINS = 3  # files with builtins, and
 VERSION_OF_GRAIN = 3  # files with calls that may be cut into pieces, and
-VERSION_OF_EXAMPLES = 4  # files with examples
-READS = 4  # readers refuse a file whose `oldest_reader` is greater
+VERSION_OF_EXAMPLES = 4  # files with examples, and
+VERSION_OF_LOOPS = 5  # files with loops
+READS = 5  # readers refuse a file whose `oldest_reader` is greater
 
 SECTION_ALIGNMENT = 64
 WEIGHTS_ALIGNMENT = 4096  # of the weights section: pages can be mapped
@@ -234,7 +235,10 @@ TENSOR = Row(
     "A tensor register.",
     (
         _u32("place", "where its memory is", "place"),
-        _u32("index", "input, output or weight number; arena: the int register of its byte offset"),
+        _u32(
+            "index",
+            "input, output or weight number; arena: the int register of its byte offset; row: the whole's register",
+        ),
         _u32("dtype", "element type", "dtype"),
         *_span("dim", "its dims: int registers", "registers"),
         _u32("bytes", "int register: the bytes that it spans"),
@@ -245,13 +249,20 @@ INSTRUCTION = Row(
     "An instruction. Fields that its opcode does not use are 0.",
     (
         _u32("opcode", "what to do", "opcode"),
-        _u32("kernel", "call: the kernel; jump, jump_unless: the instruction to go on with; builtin: its row"),
-        _u32("extent", "call: int register of its outermost loop's iterations; builtin: the first register it sets"),
+        _u32(
+            "kernel",
+            "call: the kernel; jump, jump_unless, loop, while, next: the instruction to go on with; builtin: its row",
+        ),
+        _u32(
+            "extent",
+            "int register: a call's iterations of its outermost loop; a loop's turns; builtin: the first it sets",
+        ),
         *_span("tensor", "the tensor registers: a kernel's buffers in order", "registers"),
         *_span("int", "the int registers: a kernel's ints in order", "registers"),
         _u32(
             "expected",
-            "guard: 0 or 1; builtin: how many int registers it sets; call: its grain, 1 + an int register, or 0",
+            "guard: 0 or 1; loop: 1 where it takes the last row first; builtin: how many int registers it sets; "
+            "call: its grain, 1 + an int register, or 0",
         ),
         _u32("message", "guard, raise: message of the program"),
         _u32("source", "where it comes from, in the program's source map"),

@@ -9,7 +9,17 @@ from unmoor.dtypes import bool_
 from unmoor.errors import ArchiveError
 from unmoor.ir.builtin import BUILTINS
 from unmoor.ir.kernel import Kernel
-from unmoor.ir.program import JUMPS, Formula, FormulaOp, Instruction, Opcode, Place, Program, TensorRegister, Weight
+from unmoor.ir.program import (
+    JUMPS,
+    Formula,
+    FormulaOp,
+    Instruction,
+    Opcode,
+    Place,
+    Program,
+    TensorRegister,
+    Weight,
+)
 
 MAX_RANK = 16
 ENDS = (Opcode.RETURN, Opcode.RAISE)
@@ -21,7 +31,9 @@ OPERANDS = {
     Opcode.RETURN: 0,
     Opcode.JUMP: 0,
     Opcode.JUMP_UNLESS: 1,
+    Opcode.WHILE: 1,
 }
+VARIADIC = (Opcode.CALL, Opcode.LOOP, Opcode.NEXT)  # those check their own count
 
 
 Written = tuple[Place | None, int]  # memory; and int registers, as (None, number)
@@ -29,16 +41,18 @@ Written = tuple[Place | None, int]  # memory; and int registers, as (None, numbe
 
 @dataclass
 class Region:
-    """A block of a branch that is being checked: it ends before the instruction `end`.
+    """A block of a branch or a loop that is being checked: it ends before the instruction `end`.
 
-    `before` was written before the branch. In a second block, `first` was written where the first one was run; in a
-    first block, `jump` is where the jump at its end goes.
+    `before` was written before it began. In a second block of a branch, `first` was written where the first one was
+    run; in a first block, `jump` is where the jump at its end goes. The block of a loop ends before its NEXT; `loop` is
+    the number of the instruction that began it.
     """
 
     end: int
     before: set[Written]
     first: set[Written] | None = None
     jump: int | None = None
+    loop: int | None = None
 
 
 def check_program(program: Program, kernels: Sequence[Kernel], weights: Sequence[Weight], where: str) -> None:
@@ -65,6 +79,8 @@ class _Checker:
         self.written: set[Written] = set()
         self.next = p.early  # the int register that the next builtin that sets any starts with
         self.regions: list[Region] = []
+        self.moved: set[int] = set()  # row registers that some loop has moved
+        self.moving: set[int] = set()  # those of the loops around the instruction
 
     def refuse(self, what: str) -> None:
         raise ArchiveError(f"the file is damaged: {self.where}: {what}")
@@ -126,11 +142,14 @@ class _Checker:
         p = self.program
         self.ints(f"tensor register {number}", t.dims)
         self.early(f"tensor register {number}", (t.bytes, *((t.index,) if t.place is Place.ARENA else ())))
+        if t.place is Place.ROW:
+            self.row(number, t)
         limits = {
             Place.INPUT: len(p.signature.inputs),
             Place.OUTPUT: len(p.signature.outputs),
             Place.WEIGHT: len(self.weights),
             Place.ARENA: len(p.formulas),
+            Place.ROW: number,
         }
         if t.index >= limits[t.place]:
             self.refuse(f"tensor register {number} is at {t.place.name} {t.index}, which does not exist")
@@ -140,6 +159,13 @@ class _Checker:
             self.refuse(f"tensor register {number} reads {t.place.name} {t.index} as another dtype")
         if len(t.dims) > MAX_RANK:
             self.refuse(f"tensor register {number} has {len(t.dims)} dims; {MAX_RANK} is the most")
+
+    def row(self, number: int, t: TensorRegister) -> None:
+        """A row is one of a tensor register before it, plain and no row itself, of sizes known before the code runs."""
+        whole = self.program.tensors[t.index] if t.index < number else None
+        self.early(f"tensor register {number}", (*t.dims, *(whole.dims if whole else ())))
+        if whole is None or whole.place is Place.ROW or whole.dtype is not t.dtype or self.is_packed(whole):
+            self.refuse(f"tensor register {number} is a row of what has no such rows")
 
     def instruction(self, number: int, i: Instruction) -> None:
         """The operands exist and fit, what is read has been written, and unused fields are 0."""
@@ -161,10 +187,12 @@ class _Checker:
             self.refuse(f"{who}: return or raise is the last instruction")
         if i.target and i.opcode not in JUMPS:
             self.refuse(f"{who} has a target, which only a jump has")
-        if i.opcode not in CALLS and (len(i.tensors) != OPERANDS[i.opcode] or i.ints or i.kernel or i.extent):
+        if i.opcode not in VARIADIC and len(i.tensors) != OPERANDS[i.opcode]:
             self.refuse(f"{who} has the wrong number of operands")
-        if i.opcode is not Opcode.GUARD and i.expected:
-            self.refuse(f"{who} expects something, which only a guard does")
+        if i.opcode not in CALLS and (i.ints or i.kernel or (i.extent and i.opcode is not Opcode.LOOP)):
+            self.refuse(f"{who} has the wrong number of operands")
+        if i.expected > (i.opcode in (Opcode.GUARD, Opcode.LOOP)):
+            self.refuse(f"{who} expects something, which only a guard and a loop do")
         if i.opcode in (Opcode.GUARD, Opcode.RAISE):
             self.message(who, i.message)
         elif i.message:
@@ -204,6 +232,8 @@ class _Checker:
                 self.known(f"the int register {r}", (f.a, f.b))
             self.written.add((None, r))
         self.next += i.count
+        if i.count and any(r.loop is not None for r in self.regions):
+            self.refuse(f"{who} finds sizes in a loop, where they would change from turn to turn")
 
     def builtin(self, who: str, i: Instruction) -> None:
         builtin = BUILTINS[i.builtin]
@@ -232,7 +262,7 @@ class _Checker:
     def guard(self, who: str, i: Instruction) -> None:
         self.reads(who, i.tensors[0])
         tested = self.program.tensors[i.tensors[0]]
-        if tested.dtype is not bool_ or tested.dims or i.expected > 1 or self.is_packed(tested):
+        if tested.dtype is not bool_ or tested.dims or self.is_packed(tested):
             self.refuse(f"{who} does not test a 0-dim bool")
 
     # -- branches -----------------------------------------------------------------------------
@@ -247,7 +277,7 @@ class _Checker:
         """The end of a first block: what follows, up to the target, is the second."""
         outer = self.regions[-2].end if len(self.regions) > 1 else len(self.program.code) - 1
         region = self.regions[-1] if self.regions else None
-        if region is None or region.first is not None or self.number + 1 != region.end:
+        if region is None or region.loop is not None or region.first is not None or self.number + 1 != region.end:
             self.refuse(f"{who} is not at the end of a first block")
         elif not region.end <= i.target <= outer:
             self.refuse(f"{who} goes to {i.target}, which is no later instruction of the block around it")
@@ -257,7 +287,7 @@ class _Checker:
     def leave_regions(self, number: int) -> None:
         """Ends the blocks that end before an instruction: what all paths to it have written is written."""
         self.number = number
-        while self.regions and self.regions[-1].end == number:
+        while self.regions and self.regions[-1].end == number and self.regions[-1].loop is None:
             region = self.regions.pop()
             if region.jump is not None:
                 self.regions.append(Region(region.jump, region.before, self.written))
@@ -269,6 +299,46 @@ class _Checker:
             else:
                 self.written &= region.first
 
+    # -- loops --------------------------------------------------------------------------------
+    def loop(self, who: str, i: Instruction) -> None:
+        """A loop of counted turns: from here on its rows may be named."""
+        self.early(who, (i.extent,))
+        for t in i.tensors:
+            if self.program.tensors[t].place is not Place.ROW or t in self.moved:
+                self.refuse(f"{who} moves the tensor register {t}, which is no row, or one that was moved before")
+            self.moved.add(t)
+            self.moving.add(t)
+        self.begin(who, i)
+
+    def while_(self, who: str, i: Instruction) -> None:
+        self.guard(who, i)
+        self.begin(who, i)
+
+    def begin(self, who: str, i: Instruction) -> None:
+        """The block of a loop, with its NEXT just before the target."""
+        end, code = i.target - 1, self.program.code
+        limit = self.regions[-1].end if self.regions else len(code) - 1
+        if not self.number < end < limit or code[end].opcode is not Opcode.NEXT or code[end].target != self.number:
+            self.refuse(f"{who} goes to {i.target}, which is not behind its next")
+        self.regions.append(Region(end, set(self.written), loop=self.number))
+
+    def end_turn(self, who: str, i: Instruction) -> None:
+        """The end of a turn. After the loop a tensor is written whose rows all turns have written."""
+        region = self.regions.pop() if self.regions else None
+        if region is None or region.end != self.number or region.loop != i.target:
+            self.refuse(f"{who} ends no loop")
+            return
+        began = self.program.code[i.target]
+        if len(i.tensors) != (began.opcode is Opcode.WHILE):
+            self.refuse(f"{who} has the wrong number of operands")
+        if i.tensors:
+            self.guard(who, i)
+        turn, self.written = self.written, region.before
+        for t in began.tensors if began.opcode is Opcode.LOOP else ():
+            if self.memory(t) in turn:
+                self.written.add(self.memory(self.program.tensors[t].index))
+            self.moving.discard(t)
+
     def ends(self, who: str, i: Instruction) -> None:
         if i.opcode is Opcode.RETURN:
             for number in range(len(self.program.signature.outputs)):
@@ -278,17 +348,30 @@ class _Checker:
 
     # -- memory -------------------------------------------------------------------------------
     def memory(self, register: int) -> Written:
-        """What a register names: an output is one memory for all its registers; in the arena each has its own."""
+        """What a register names: an output is one memory for all its registers; in the arena each has its own, and
+        so has each row."""
         tensor = self.program.tensors[register]
-        return (tensor.place, register if tensor.place is Place.ARENA else tensor.index)
+        return (tensor.place, register if tensor.place in (Place.ARENA, Place.ROW) else tensor.index)
 
     def reads(self, who: str, register: int) -> None:
         tensor = self.program.tensors[register]
-        if tensor.place in (Place.OUTPUT, Place.ARENA) and self.memory(register) not in self.written:
+        if tensor.place is Place.ROW:
+            self.moves(who, register)
+            if self.memory(register) not in self.written:
+                self.reads(who, tensor.index)
+        elif tensor.place in (Place.OUTPUT, Place.ARENA) and self.memory(register) not in self.written:
             self.refuse(f"{who} reads the tensor register {register} before it is written")
 
+    def moves(self, who: str, register: int) -> None:
+        if register not in self.moving:
+            self.refuse(f"{who} names the row {register} outside of a loop that moves it")
+
     def writes(self, who: str, register: int) -> None:
-        if self.program.tensors[register].place in (Place.INPUT, Place.WEIGHT):
+        tensor = self.program.tensors[register]
+        if tensor.place is Place.ROW:
+            self.moves(who, register)
+            tensor = self.program.tensors[tensor.index]
+        if tensor.place in (Place.INPUT, Place.WEIGHT):
             self.refuse(f"{who} writes into an input or a weight")
 
     def is_packed(self, tensor: TensorRegister) -> bool:
@@ -304,4 +387,7 @@ RULES = {
     Opcode.JUMP: _Checker.jump,
     Opcode.JUMP_UNLESS: _Checker.jump_unless,
     Opcode.BUILTIN: _Checker.builtin,
+    Opcode.LOOP: _Checker.loop,
+    Opcode.WHILE: _Checker.while_,
+    Opcode.NEXT: _Checker.end_turn,
 }

@@ -73,10 +73,13 @@ def chunks(image: Image, apart: Placing | None = None) -> Iterator[Bytes]:
 
 def _version(image: Image, parts: Sequence[Part]) -> int:
     """The oldest version of the format that has what the file uses."""
-    version = max(layout.version_of(p.section.name) for p in parts)
-    if any(i.grain is not None for m in image.methods for p in m.programs for i in p.code):
-        return max(version, layout.VERSION_OF_GRAIN)
-    return version
+    versions = [layout.version_of(p.section.name) for p in parts]
+    for i in (i for m in image.methods for p in m.programs for i in p.code):
+        if i.opcode in (Opcode.LOOP, Opcode.WHILE):
+            versions.append(layout.VERSION_OF_LOOPS)
+        elif i.grain is not None:
+            versions.append(layout.VERSION_OF_GRAIN)
+    return max(versions)
 
 
 def _entry(part: Part, offset: int) -> bytes:

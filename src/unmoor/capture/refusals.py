@@ -23,12 +23,23 @@ SIZED_BY_DATA = {
 }
 
 
+# Ops of packed sequences, whose layout follows from lengths, which are data.
+PACKED = frozenset(("_pack_padded_sequence", "_pad_packed_sequence"))
+
+
 def unknown_op(source: Source, overload: str, known: Iterable[str]) -> Unsupported:
     """An op that the table does not hold."""
     name = overload.rpartition("::")[2].partition(".")[0]
     if name in SIZED_BY_DATA and name + ".default" == overload.rpartition("::")[2]:
         what = f"the op {overload} is not supported: the size of its result depends on data"
         return refuse(source, what, SIZED_BY_DATA[name])
+    if name in PACKED:
+        return refuse(
+            source,
+            "packed sequences are not supported: their layout follows from lengths, which are data",
+            "give the network the padded tensor, and read the output at the lengths: "
+            "output[torch.arange(n), lengths - 1]",
+        )
     names = sorted({k.partition(".")[0] for k in known})
     near = difflib.get_close_matches(name.strip("_"), names, n=3, cutoff=0.6)
     nearby = f" (near it: {', '.join(near)})" if near else ""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from unmoor.compiler.pipeline import TYPED, WHOLE, Stage, first_passes, run_passes
 from unmoor.emit import Emitted, emit
 from unmoor.errors import Unsupported
-from unmoor.fusion import fuse
+from unmoor.fusion import fuse, hoist
 from unmoor.ir.dim import Dim, sym
 from unmoor.ir.graph import Graph, Relation, Value, tensor_type
 from unmoor.ir.named import Naming
@@ -39,7 +39,7 @@ def compile_recording(recording: Recording, example: tuple[ExampleTensor, ...], 
     """
     special = _specialised(recording.graph, example, options)
     typed, stages = run_passes(special.graph, TYPED, options)
-    grouped = through_blocks(fuse, typed)
+    grouped = hoist(through_blocks(fuse, typed))
     calls = {n: lower(n) for n in grouped.walk() if n.op.startswith("fusion::")}
     outputs = tuple(
         TensorSpec(name, tensor_type(v))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from unmoor.dtypes import DType
 from unmoor.emit.builtins import BuiltinUse, builtin_use, is_builtin
-from unmoor.emit.flatten import Mark, Move, Step, flatten
+from unmoor.emit.flatten import Mark, Move, Next, Step, Turns, flatten
 from unmoor.emit.memory import Lifetime, plan
 from unmoor.emit.registers import IntRegisters, symbol_places
 from unmoor.errors import Unsupported
@@ -67,6 +67,10 @@ class _Emission:
         for step in self.steps:
             if isinstance(step, Move):
                 sizes[self.root(step.target)] = tensor_type(step.target).numel
+            if isinstance(step, Turns):
+                for row, whole in step.rows:
+                    sizes[row] = tensor_type(row).numel
+                    sizes.setdefault(self.root(whole), tensor_type(whole).numel)
         for call in self.calls.values():
             for value, size in zip(call.operands, call.sizes, strict=True):
                 if value is not None:
@@ -102,10 +106,23 @@ class _Emission:
         first: dict[object, int] = {}
         last: dict[object, int] = {}
         size: dict[object, Dim] = {}
+        rows = {row for step in self.steps if isinstance(step, Turns) for row, _ in step.rows}
         for k, node in enumerate(self.steps):
+            if isinstance(node, Turns):
+                for number, (_, whole) in enumerate(node.rows):
+                    root = self.root(whole)
+                    if number >= len(node.rows) - node.stacked and root not in self.register_of:
+                        first.setdefault(root, k)
+                        size[root] = self.storage[root] * tensor_type(root).dtype.size
+                    if root in first:
+                        last[root] = k
+            if isinstance(node, Turns | Next):
+                if node.condition is not None and self.root(node.condition) in first:
+                    last[self.root(node.condition)] = k
+                continue
             if isinstance(node, Move):
                 target = self.root(node.target)
-                if target not in self.register_of:
+                if target not in self.register_of and target not in rows:
                     first.setdefault(target, k)
                     last[target] = k
                     size[target] = self.storage[target] * tensor_type(target).dtype.size
@@ -117,7 +134,7 @@ class _Emission:
                     last[self.root(node.condition)] = k
                 continue
             for key, bytes in self._operands(node):
-                if key in self.register_of or key in self.constants:
+                if key in self.register_of or key in self.constants or key in rows:
                     continue
                 first.setdefault(key, k)
                 last[key] = k
@@ -125,6 +142,7 @@ class _Emission:
             for value in node.inputs:
                 if self.root(value) in first:
                     last[self.root(value)] = k
+        self._outlive_turns(first, last)
         lives = [Lifetime(key, interval(size[key], self.ints.most)[1], first[key], last[key]) for key in first]
         offsets, total = plan(lives)
         self.arena = self.ints.of(total)
@@ -145,6 +163,14 @@ class _Emission:
             for v in builtin.operands
         ]
         return [*values, *(((node, k), size * dtype.size) for k, (dtype, size) in enumerate(builtin.scratch))]
+
+    def _outlive_turns(self, first: dict[object, int], last: dict[object, int]) -> None:
+        """What a loop uses from before it lives until its last turn."""
+        for end, step in enumerate(self.steps):  # an inner loop ends before the one around it
+            if isinstance(step, Next):
+                for key, until in last.items():
+                    if first[key] <= step.start <= until < end:
+                        last[key] = end
 
     def _operand(self, key: object, dtype: DType, shape: tuple[Dim, ...], size: Dim, offsets: dict[object, int]) -> int:
         """The tensor register of a kernel's operand, made on first use."""
@@ -201,6 +227,25 @@ class _Emission:
             count=self.run_of.get(node, 0),  # until the runs are laid out
         )
 
+    def _turns(self, step: Turns, offsets: dict[object, int]) -> Instruction:
+        """The start of a loop, whose rows get their registers."""
+        source, target = self._source(step.node.source), step.end + 1
+        if step.condition is not None:
+            return Instruction(Opcode.WHILE, tensors=(self._read(step.condition),), target=target, source=source)
+        rows = []
+        for row, whole in step.rows:
+            root, type_ = self.root(whole), tensor_type(row)
+            placed = tensor_type(root)
+            register = self._operand(root, placed.dtype, placed.shape, self.storage[root], offsets)
+            self.register_of[row] = self._register(Place.ROW, register, type_.dtype, type_.shape, type_.numel)
+            rows.append(self.register_of[row])
+        assert step.turns is not None
+        extent = self.ints.of(step.turns)
+        backward = int(step.backward)
+        return Instruction(
+            Opcode.LOOP, extent=extent, tensors=tuple(rows), expected=backward, target=target, source=source
+        )
+
     def _read(self, value: Value) -> int:
         """The register of a value that is in memory, or a constant."""
         register = self.register_of.get(self.root(value))
@@ -216,7 +261,7 @@ class _Emission:
         target = self._operand(owner, type_.dtype, type_.shape, self.storage[owner], offsets)
         read = self.tensors[self._read(move.source)]
         source = self._register(read.place, read.index, type_.dtype, type_.shape, type_.numel)
-        if read.place is Place.ARENA:  # each register of the arena is a memory of its own
+        if read.place in (Place.ARENA, Place.ROW):  # each register of them is a memory of its own
             source = self._read(move.source)
         return Instruction(Opcode.COPY, tensors=(target, source), source=self._source(move.node.source))
 
@@ -253,11 +298,18 @@ class _Emission:
     def _instruction(self, step: Step, offsets: dict[object, int]) -> Instruction:
         if isinstance(step, Move):
             return self._move(step, offsets)
+        if isinstance(step, Turns):
+            return self._turns(step, offsets)
+        if isinstance(step, Next):
+            tested = () if step.condition is None else (self._read(step.condition),)
+            return Instruction(Opcode.NEXT, tensors=tested, target=step.start)
         if isinstance(step, Mark):
             if step.condition is None:
                 return Instruction(Opcode.JUMP, target=step.target)
-            tested, source = self._read(step.condition), self._source(step.node.source)
-            return Instruction(Opcode.JUMP_UNLESS, tensors=(tested,), target=step.target, source=source)
+            source = self._source(step.node.source)
+            return Instruction(
+                Opcode.JUMP_UNLESS, tensors=(self._read(step.condition),), target=step.target, source=source
+            )
         if step.op == "prim::raise":
             return self._raise(step)
         if step in self.builtins:
@@ -281,13 +333,20 @@ class _Emission:
             if self.ints.most.keys().isdisjoint((r.left - r.right).symbols)
         )
         flops, traffic = const(0), const(0)
-        for call in self.calls.values():
-            flops = flops + call.flops
-            for size, buffer in zip(call.sizes, call.kernel.buffers, strict=True):
-                traffic = traffic + size * buffer.dtype.size
-        for node in self.builtins:
-            for _, bytes in self._operands(node):
-                traffic = traffic + bytes
+        turns = [const(1)]  # of the loops around a step together; those while a condition holds count as one
+        for step in self.steps:
+            if isinstance(step, Turns):
+                turns.append(turns[-1] * (const(1) if step.turns is None else step.turns))
+            elif isinstance(step, Next):
+                turns.pop()
+            elif isinstance(step, Node) and step in self.calls:
+                call = self.calls[step]
+                flops = flops + call.flops * turns[-1]
+                for size, buffer in zip(call.sizes, call.kernel.buffers, strict=True):
+                    traffic = traffic + size * buffer.dtype.size * turns[-1]
+            elif isinstance(step, Node) and step in self.builtins:
+                for _, bytes in self._operands(step):
+                    traffic = traffic + bytes * turns[-1]
         flops_register, traffic_register = self.ints.at_most(flops), self.ints.at_most(traffic)
         program = Program(
             signature=self.signature,

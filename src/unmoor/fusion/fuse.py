@@ -15,7 +15,8 @@ from unmoor.fusion.operands import RESHAPE, prepare
 from unmoor.ir.graph import Arg, Block, Graph, Names, Node, Value, captured, map_arg, names_of, values_of
 from unmoor.ops.found import found_by, symbols_in
 
-ORDERED = ("prim::guard", "prim::If", "prim::raise")  # what refuses a call, or may: in the program's order
+BLOCKS = ("prim::If", "prim::Loop")
+ORDERED = ("prim::guard", *BLOCKS, "prim::raise")  # what refuses a call, or may: in the program's order
 
 
 def fuse(graph: Graph) -> Graph:
@@ -58,7 +59,7 @@ class _Assembly:
                     continue
                 if any(finder.output not in placed for finder in self._finders(node)):
                     continue
-                if all(v in placed for v in (*node.inputs, *(captured(node) if node.op == "prim::If" else ()))):
+                if all(v in placed for v in (*node.inputs, *(captured(node) if node.op in BLOCKS else ()))):
                     nodes.append(node)
                     placed.update(node.outputs)
                     waiting.remove(node)

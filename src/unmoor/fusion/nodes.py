@@ -29,7 +29,7 @@ class Flow:
         self.graph = graph
         self.producer = {v: n for n in graph.nodes if not n.blocks for v in n.outputs}  # a branch gives memory
         self.order = {n: k for k, n in enumerate(graph.nodes)}
-        self.branches = [k for k, n in enumerate(graph.nodes) if n.op == "prim::If"]
+        self.branches = [k for k, n in enumerate(graph.nodes) if n.op in ("prim::If", "prim::Loop")]
         self.anchors = anchors
         self.finder = {name: n for n in graph.nodes for name in found_by(n)}  # of sizes that come out of data
 

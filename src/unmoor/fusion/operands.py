@@ -228,7 +228,7 @@ def prepare(graph: Graph) -> tuple[Graph, frozenset[Value]]:
         else:
             if node.op == RESHAPE:
                 work.anchor_dividing_reshape(node)
-            if node.op in ("prim::guard", "prim::If") or kind_of(node) is Kind.BUILTIN:
+            if node.op in ("prim::guard", "prim::If", "prim::Loop") or kind_of(node) is Kind.BUILTIN:
                 for value in (*node.inputs, *captured(node)):
                     work.anchor(value)
             work.nodes.append(node)

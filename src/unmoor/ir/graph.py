@@ -27,6 +27,16 @@ Structural ops, outside the op table:
                                                 least and greatest size (or none); only recorded
     prim::If(cond)                              two blocks without parameters, of which the first runs where cond holds,
                                                 else the second; its results are the node's outputs
+    prim::Loop(turns, condition, backward, [carried...], [scanned...])
+                                                one block, run `turns` times, or while the bool tensor
+                                                `condition` holds: the other one is none. Its parameters are
+                                                the carried values, then a row of each scanned tensor: what it
+                                                holds at one place of its first axis. It yields the next
+                                                condition where there is one, then what is carried on, then
+                                                further rows. The outputs are the carried values after the last
+                                                turn, then those rows of all turns, side by side along a new
+                                                first axis. With `backward` the turns take and give rows from
+                                                the last to the first. A loop with a condition has no rows.
     prim::raise(message)                        NotTraced(message), where a branch was never seen: the last node of a
                                                 block, which then has no results
     fusion::<kind>(inputs...)                   a fusion group: one block whose nodes share one kernel
@@ -235,6 +245,42 @@ def captured(node: Node) -> tuple[Value, ...]:
             inside.update(inner.outputs)
         found.update((v, None) for v in values_of(block.results) if v not in inside)
     return tuple(found)
+
+
+@dataclass(frozen=True)
+class LoopParts:
+    """What stands where in a `prim::Loop` and its block."""
+
+    turns: Arg
+    condition: Arg
+    backward: bool
+    initial: tuple[Arg, ...]
+    scanned: tuple[Arg, ...]
+    carried: tuple[Value, ...]  # parameters
+    rows: tuple[Value, ...]  # parameters
+    next_condition: tuple[Arg, ...]  # of one, or none
+    next_carried: tuple[Arg, ...]
+    next_rows: tuple[Arg, ...]
+
+
+def loop_parts(node: Node) -> LoopParts:
+    """The parts of a loop that the verifier has passed."""
+    turns, condition, backward, initial, scanned = node.args
+    assert isinstance(initial, tuple) and isinstance(scanned, tuple)
+    (block,) = node.blocks
+    count, first = len(initial), 0 if condition is None else 1
+    return LoopParts(
+        turns,
+        condition,
+        bool(backward),
+        initial,
+        scanned,
+        block.params[:count],
+        block.params[count:],
+        block.results[:first],
+        block.results[first : first + count],
+        block.results[first + count :],
+    )
 
 
 def raises(block: Block) -> bool:

@@ -99,6 +99,23 @@ class Builder(Protocol):
     def span(self, value: Arg) -> tuple[Dim, Dim] | None:
         """Bounds of an integer tensor's elements, the upper one excluded; None where its making does not tell."""
 
+    def loop(
+        self,
+        turns: DimLike | None,
+        initial: Sequence[Value],
+        scanned: Sequence[Value],
+        body: Callable[
+            [tuple[Value, ...], tuple[Value, ...]], tuple[Value | None, tuple[Value, ...], tuple[Value, ...]]
+        ],
+        condition: Value | None = None,
+        backward: bool = False,
+    ) -> tuple[Value, ...]:
+        """Append a `prim::Loop` and return its outputs.
+
+        From what is carried and the rows of a turn, `body` makes the next condition (None where turns are counted),
+        what is carried on, and further rows.
+        """
+
     def guard(self, condition: Value, expected: bool, message: str) -> None:
         """Append a guard on a 0-dim bool tensor: NotTraced(message) unless it is as expected."""
 

@@ -65,6 +65,7 @@ class Place(IntEnum):
     OUTPUT = 1  # the caller's output number `index`
     WEIGHT = 2  # weight number `index` of the file
     ARENA = 3  # byte offset in the session's arena: the value of int register `index`
+    ROW = 4  # in a loop, the row of tensor register `index`, no row itself, that the turn has reached
 
 
 class Opcode(IntEnum):
@@ -78,9 +79,13 @@ class Opcode(IntEnum):
     JUMP = 5  # target: goes on there; the end of a first block, with the second block up to the target
     JUMP_UNLESS = 6  # t: a 0-dim bool; target: goes on there unless it is true; the block up to there runs where it is
     BUILTIN = 7  # builtin, [t...] and [r...] as [builtins.md](builtins.md) says; sets `count` registers from `first` on
+    LOOP = 8  # turns r, rows [t...]; expected 1: last row first; target: behind its NEXT; the block is run in turns
+    WHILE = 9  # t: a 0-dim bool; target: behind its NEXT; runs the block up to there unless it is false
+    NEXT = 10  # target: its LOOP or WHILE, whose block ends here; of a WHILE, t: a 0-dim bool: another turn follows
 
 
-JUMPS = (Opcode.JUMP, Opcode.JUMP_UNLESS)
+JUMPS = (Opcode.JUMP, Opcode.JUMP_UNLESS, Opcode.LOOP, Opcode.WHILE, Opcode.NEXT)
+MAX_TURNS = 1 << 32  # of all the loops of a call together
 
 
 @dataclass(frozen=True)
@@ -126,7 +131,7 @@ class Instruction:
     expected: int = 0
     message: int = 0
     source: int = 0  # index into the program's sources, for errors and profiles
-    target: int = 0  # the instruction that a jump goes on with, always a later one
+    target: int = 0  # the instruction that a jump goes on with, a later one but for NEXT
     builtin: str = ""
     first: int = 0  # the int registers that a builtin's numbers set
     count: int = 0

@@ -32,6 +32,7 @@ from unmoor.ops.products import PRODUCTS
 from unmoor.ops.random import RANDOM
 from unmoor.ops.ranges import RANGES
 from unmoor.ops.rearrangement import REARRANGEMENT
+from unmoor.ops.recurrence import RECURRENCE
 from unmoor.ops.reduction import REDUCTION
 from unmoor.ops.resampling import RESAMPLING
 from unmoor.ops.sampling import SAMPLING
@@ -57,6 +58,7 @@ FAMILIES: dict[str, list[Op]] = {
     "contraction": CONTRACTION,
     "convolution": CONVOLUTION,
     "attention": ATTENTION,
+    "recurrence": RECURRENCE,
     "padding": PADDING,
     "pooling": POOLING,
     "adaptive": ADAPTIVE,

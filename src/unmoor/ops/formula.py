@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -109,6 +110,25 @@ class _Arrays:
     def span(self, value: Any) -> None:
         """What an array's making tells of its elements: nothing."""
         return None
+
+    def loop(
+        self,
+        turns: DimLike | None,
+        initial: Sequence[Any],
+        scanned: Sequence[Any],
+        body: Callable[..., Any],
+        condition: Any = None,
+        backward: bool = False,
+    ) -> tuple[Any, ...]:
+        """Goes round: rows of no turns are of no known type, and so none."""
+        carried, stacks = tuple(initial), []
+        places = itertools.count() if turns is None else range(dim(turns).value)
+        for place in reversed(places) if backward and isinstance(places, range) else places:
+            if condition is not None and not bool(condition):
+                break
+            condition, carried, rows = body(carried, tuple(s[place] for s in scanned))
+            stacks.append(rows)
+        return (*carried, *(np.stack(s) for s in zip(*(stacks[::-1] if backward else stacks), strict=True)))
 
     def guard(self, condition: Any, expected: bool, message: str) -> None:
         if bool(condition) is not expected:

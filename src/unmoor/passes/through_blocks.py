@@ -1,6 +1,7 @@
-"""Runs a pass on a graph and on the blocks of its branches, each block as a graph of its own.
+"""Runs a pass on a graph and on the blocks of its branches and loops, each block as a graph of its own.
 
-A block's graph has what the block uses from outside as inputs and constants, so nothing moves into or out of a block.
+A block's graph has what the block uses from outside as inputs and constants, behind its parameters, so nothing moves
+into or out of a block.
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ from dataclasses import replace
 from unmoor.ir.graph import Block, Constant, Graph, Names, Node, Value, captured, map_node, values_of
 
 Pass = Callable[[Graph], Graph]
+WITH_BLOCKS = ("prim::If", "prim::Loop")
 
 
 def through_blocks(transform: Pass, graph: Graph) -> Graph:
-    """The graph after the pass has seen its nodes, then those of each block of a branch."""
+    """The graph after the pass has seen its nodes, then those of each block of a branch or loop."""
     made = transform(graph)
-    if not any(n.op == "prim::If" for n in made.nodes):
+    if not any(n.op in WITH_BLOCKS for n in made.nodes):
         return made
     constants: dict[Value, Constant] = {c.value: c for c in made.constants}
     nodes = tuple(_through_node(transform, n, made, constants) for n in made.nodes)
@@ -26,20 +28,20 @@ def through_blocks(transform: Pass, graph: Graph) -> Graph:
 
 
 def _through_node(transform: Pass, node: Node, graph: Graph, constants: dict[Value, Constant]) -> Node:
-    if node.op != "prim::If":
+    if node.op not in WITH_BLOCKS:
         return node
     blocks = []
     for block in node.blocks:
         inner = through_blocks(transform, block_graph(block, graph.name, constants))
         constants.update((c.value, c) for c in inner.constants)
-        blocks.append(Block((), inner.nodes, inner.outputs))
+        blocks.append(Block(block.params, inner.nodes, inner.outputs))
     return replace(node, blocks=tuple(blocks))
 
 
 def block_graph(block: Block, name: str, constants: dict[Value, Constant]) -> Graph:
-    """A block as a graph: what it uses from outside are its inputs, or constants."""
+    """A block as a graph: its inputs are its parameters, then what it uses from outside and is no constant."""
     outside = captured(Node("prim::If", (), (), blocks=(block,)))
-    inputs = tuple(v for v in outside if v not in constants)
+    inputs = (*block.params, *(v for v in outside if v not in constants))
     return Graph(name, inputs, tuple(constants[v] for v in outside if v in constants), block.nodes, block.results)
 
 

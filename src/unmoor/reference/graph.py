@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
@@ -100,6 +101,8 @@ def _run(nodes: tuple[Node, ...], env: dict[Value, Any], sizes: dict[str, int], 
             block = node.blocks[0 if bool(np.asarray(args[0]).item()) else 1]
             _run(block.nodes, env, sizes, watch)
             results = tuple(_resolve(r, env, sizes) for r in block.results)
+        elif node.op == "prim::Loop":
+            results = _loop(node, args, env, sizes)
         elif node.op in TABLE:
             made = evaluate(node.op, args)
             results = made if isinstance(made, tuple) else (made,)
@@ -111,6 +114,37 @@ def _run(nodes: tuple[Node, ...], env: dict[Value, Any], sizes: dict[str, int], 
         watch(node, results)
         for name in found_by(node):
             sizes[name] = len(results[0])
+
+
+def _loop(node: Node, args: tuple[Any, ...], env: dict[Value, Any], sizes: dict[str, int]) -> tuple[Any, ...]:
+    """The values carried out of a loop, then the rows of all turns."""
+    turns, condition, backward, carried, scanned = args
+    (block,) = node.blocks
+    count = len(carried)
+    stacks: list[list[Any]] = [[] for _ in node.outputs[count:]]
+    left = itertools.repeat(None) if turns is None else iter(range(turns)[::-1] if backward else range(turns))
+    for place in left:
+        if place is None and not np.asarray(condition).item():
+            break
+        env.update(zip(block.params, (*carried, *(s[place] for s in scanned)), strict=True))
+        _run(block.nodes, env, sizes)
+        results = tuple(_resolve(r, env, sizes) for r in block.results)
+        if place is None:
+            condition, results = results[0], results[1:]
+        carried = results[:count]
+        for stack, row in zip(stacks, results[count:], strict=True):
+            stack.append(np.asarray(row))
+    rows = [_stacked(s[::-1] if backward else s, v, sizes) for s, v in zip(stacks, node.outputs[count:], strict=True)]
+    return (*carried, *rows)
+
+
+def _stacked(rows: list[Any], value: Value, sizes: Mapping[str, int]) -> Any:
+    """The rows of all turns; of no turns, an empty tensor of the type that a typed graph knows."""
+    if rows:
+        return np.stack(rows)
+    if not isinstance(value.type, TensorType):
+        raise Unsupported("a recorded loop of no turns has rows of unknown type")
+    return np.zeros([d.evaluate(sizes) for d in value.type.shape], value.type.dtype.numpy)
 
 
 def _structural(node: Node, args: tuple[Any, ...]) -> tuple[Any, ...]:

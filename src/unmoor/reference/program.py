@@ -11,6 +11,7 @@ import numpy as np
 from unmoor.errors import NotTraced, SignatureError
 from unmoor.ir.kernel import Kernel
 from unmoor.ir.program import (
+    MAX_TURNS,
     CheckOp,
     Formula,
     FormulaOp,
@@ -51,6 +52,8 @@ class _Run:
             if not _HOLDS[check.op](self.sizes[check.left], self.sizes[check.right]):
                 raise SignatureError(program.messages[check.message].text)
         given = [np.array(i, order="C", copy=True).reshape(-1) for i in inputs]
+        self.turn: dict[int, int] = {}  # that a loop has reached
+        self.turns = 0  # of all loops
         arena = np.zeros(self.sizes[program.arena], np.uint8)
         outputs: dict[int, np.ndarray] = {}
         self.tensors: list[np.ndarray] = []  # flat, in storage order; those in the arena share its memory
@@ -63,6 +66,8 @@ class _Run:
                 self.tensors.append(outputs.setdefault(t.index, made))  # one memory, whichever register names it
             elif t.place is Place.WEIGHT:
                 self.tensors.append(np.frombuffer(weights[t.index].data, dtype))
+            elif t.place is Place.ROW:
+                self.tensors.append(np.empty(0, dtype))  # a loop says where
             else:
                 start = self.sizes[t.index]
                 self.tensors.append(arena[start : start + self.sizes[t.bytes]].view(dtype))
@@ -133,9 +138,42 @@ class _Run:
                 raise self.refusal(i)
         elif i.opcode is Opcode.RAISE:
             raise self.refusal(i)
+        elif i.opcode is Opcode.LOOP:
+            self.turn[at] = 0
+            if self.sizes[i.extent] == 0:
+                return i.target
+            self.move_rows(at, i)
+        elif i.opcode is Opcode.NEXT:
+            return self.next(at, i)
         elif i.opcode is Opcode.JUMP or not self.tensors[i.tensors[0]][0]:
             return i.target
         return at + 1
+
+    def next(self, at: int, i: Instruction) -> int:
+        """Goes on behind the loop, or in its next turn."""
+        loop = self.program.code[i.target]
+        if loop.opcode is Opcode.LOOP:
+            self.turn[i.target] += 1
+            more = self.turn[i.target] < self.sizes[loop.extent]
+        else:
+            more = bool(self.tensors[i.tensors[0]][0])
+        if not more:
+            return at + 1
+        self.turns += 1
+        if self.turns > MAX_TURNS:
+            raise NotTraced(f"the loops of a call may take {MAX_TURNS} turns together; they go on")
+        if loop.opcode is Opcode.LOOP:
+            self.move_rows(i.target, loop)
+        return i.target + 1
+
+    def move_rows(self, at: int, i: Instruction) -> None:
+        """The loop's rows name what the turn takes."""
+        turn = self.turn[at]
+        place = self.sizes[i.extent] - 1 - turn if i.expected else turn
+        for t in i.tensors:
+            row = self.program.tensors[t]
+            count = prod(self.sizes[d] for d in row.dims)
+            self.tensors[t] = self.tensors[row.index][place * count : (place + 1) * count]
 
     def refusal(self, i: Instruction) -> NotTraced:
         message = self.program.messages[i.message]

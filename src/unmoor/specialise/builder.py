@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from unmoor.dtypes import DType, i64, numbers_of
-from unmoor.errors import SignatureError
-from unmoor.ir.dim import Dim, const
-from unmoor.ir.graph import NOWHERE, Arg, Names, Node, Relation, Source, Value, tensor_type
+from unmoor.errors import SignatureError, Unsupported
+from unmoor.ir.dim import Dim, DimLike, const, dim
+from unmoor.ir.graph import NOWHERE, Arg, Block, Names, Node, Relation, Source, Value, tensor_type, walk_nodes
 from unmoor.ir.op import Kind, Op
 from unmoor.ir.types import TensorType
 from unmoor.ops import TABLE
@@ -24,10 +25,13 @@ from unmoor.ops.evaluation import (
     through,
 )
 from unmoor.ops.family import NumberType, in_dtype, number_type
+from unmoor.ops.found import found_by
 from unmoor.specialise.facts import ExampleFacts
 from unmoor.specialise.spans import Span, span_of
 
 _COMPARE = {"==": "aten::eq", "!=": "aten::ne", "<=": "aten::le"}
+# Of one turn of a loop: whether another one follows, where that is data; what is carried on; and its rows.
+Turn = tuple[Value | None, tuple[Value, ...], tuple[Value, ...]]
 
 
 class TypedBuilder:
@@ -111,6 +115,52 @@ class TypedBuilder:
             type_ = tensor_type(value)
             return NumberType(type_.dtype, ()) if value in self.weak else type_
         return number_type(value)
+
+    def loop(
+        self,
+        turns: DimLike | None,
+        initial: Sequence[Value],
+        scanned: Sequence[Value],
+        body: Callable[[tuple[Value, ...], tuple[Value, ...]], Turn],
+        condition: Value | None = None,
+        backward: bool = False,
+    ) -> tuple[Value, ...]:
+        """Append a `prim::Loop`, whose block `body` makes from what is carried and the rows of a turn."""
+        carried = tuple(Value(self.names.fresh(v.name), tensor_type(v)) for v in initial)
+        rows = tuple(
+            Value(self.names.fresh(v.name), TensorType(tensor_type(v).dtype, tensor_type(v).shape[1:])) for v in scanned
+        )
+        if any(self.facts.is_found(d) for d in (turns or 0, *(d for v in scanned for d in tensor_type(v).shape))):
+            raise Unsupported("the turns of a loop, or the rows it takes, have sizes that come out of data")
+        before, self.nodes, source, places = self.nodes, [], self.source, dict(self.place_of)
+        try:
+            again, onward, made_rows = body(carried, rows)
+            onward = tuple(self._carried_on(param, v) for param, v in zip(carried, onward, strict=True))
+        finally:
+            made, self.nodes, self.source, self.place_of = self.nodes, before, source, places
+        if any(found_by(n) for n in walk_nodes(tuple(made))):
+            raise Unsupported("a size comes out of data in a loop, where it may differ from turn to turn")
+        first = () if again is None else (again,)
+        block = Block((*carried, *rows), tuple(made), (*first, *onward, *made_rows))
+        types = [tensor_type(v) for v in initial]
+        if made_rows:
+            assert turns is not None, "a loop with a condition has no rows"
+            types += [TensorType(tensor_type(v).dtype, (dim(turns), *tensor_type(v).shape)) for v in made_rows]
+        outputs = tuple(Value(self.names.fresh(), t) for t in types)
+        args: tuple[Arg, ...] = (turns, condition, backward, tuple(initial), tuple(scanned))
+        self.nodes.append(Node("prim::Loop", args, outputs, source, (block,)))
+        return outputs
+
+    def _carried_on(self, param: Value, value: Value) -> Value:
+        """What a turn gives the next one, of the type that it has come with."""
+        wanted, given = tensor_type(param), tensor_type(value)
+        same = wanted.dtype is given.dtype and wanted.rank == given.rank
+        if not same or not all(self.facts.equal(a, b) for a, b in zip(wanted.shape, given.shape, strict=True)):
+            raise Unsupported(
+                f"a value that a loop carries is {wanted} before a turn and {given} after it: keep its dtype and "
+                "sizes, or give the loop a tensor that is large enough from the start"
+            )
+        return value if wanted == given else self.emit("prim::reshape", value, wanted.shape)
 
     def guard(self, condition: Value, expected: bool, message: str) -> None:
         """Append a guard on a 0-dim bool tensor."""

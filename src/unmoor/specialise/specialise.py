@@ -7,13 +7,26 @@ from typing import Any
 
 from unmoor.dtypes import BY_NUMPY, DType
 from unmoor.errors import NotTraced, SignatureError, UnmoorError, Unsupported
-from unmoor.ir.dim import Dim, const, sym
-from unmoor.ir.graph import Arg, Block, Constant, Graph, Node, Relation, Source, Value, names_of, raises, tensor_type
+from unmoor.ir.dim import Dim, const, dim, sym
+from unmoor.ir.graph import (
+    Arg,
+    Block,
+    Constant,
+    Graph,
+    Node,
+    Relation,
+    Source,
+    Value,
+    loop_parts,
+    names_of,
+    raises,
+    tensor_type,
+)
 from unmoor.ir.recording import ExampleTensor
 from unmoor.ir.signature import TensorSpec, contiguity
 from unmoor.ir.types import TensorType
 from unmoor.ops import TABLE
-from unmoor.specialise.builder import TypedBuilder
+from unmoor.specialise.builder import Turn, TypedBuilder
 from unmoor.specialise.facts import ExampleFacts, Learnt
 from unmoor.specialise.named import Demanded, NamedDims, Pinned
 from unmoor.specialise.numbers import arithmetic, as_tensor, compare, item, plain, truth
@@ -121,7 +134,7 @@ class _Walk:
             except ZeroDivisionError:
                 raise SignatureError(f"{_at(node.source)}a size that is 0 here is divided by") from None
             except UnmoorError as error:
-                if node.op == "prim::If":  # its text names a line already
+                if node.blocks:  # its text names a line already
                     raise
                 raise type(error)(f"{_at(node.source)}{node.op}: {error}") from error
             self.env.update(zip(node.outputs, results, strict=True))
@@ -210,6 +223,33 @@ class _Walk:
             self.builder.weak.add(made)
         return made
 
+    # -- loops --------------------------------------------------------------------------------
+    def _loop(self, node: Node) -> tuple[Arg, ...]:
+        """prim::Loop, its block typed by what it carries at first."""
+        p, b, (block,) = loop_parts(node), self.builder, node.blocks
+
+        def tensors(args: tuple[Arg, ...]) -> tuple[Value, ...]:
+            return tuple(as_tensor(b, self._arg(a)) for a in args)
+
+        def body(carried: tuple[Value, ...], rows: tuple[Value, ...]) -> Turn:
+            self.env.update(zip(block.params, (*carried, *rows), strict=True))
+            self._nodes(block.nodes)
+            b.source = node.source
+            again = [as_tensor(b, truth(b, self._arg(c))) for c in p.next_condition]
+            return again[0] if again else None, tensors(p.next_carried), tensors(p.next_rows)
+
+        try:
+            condition = None if p.condition is None else as_tensor(b, truth(b, self._arg(p.condition)))
+            initial, scanned = tensors(p.initial), tensors(p.scanned)
+            turns = None if p.turns is None else dim(self._arg(p.turns))  # type: ignore[arg-type]
+            for whole in scanned:
+                if turns is None or not self.facts.equal(tensor_type(whole).shape[0], turns):
+                    raise Unsupported("the tensors that a loop takes rows of have different lengths")
+            return b.loop(turns, initial, scanned, body, condition, p.backward)
+        except Unsupported as error:
+            where = _at(node.source)
+            raise error if str(error).startswith(where) else Unsupported(f"{where}{error}") from error
+
     def _arg(self, arg: Arg) -> Arg:
         if isinstance(arg, Value):
             return self.env[arg]
@@ -218,6 +258,8 @@ class _Walk:
     def _node(self, node: Node) -> tuple[Arg, ...]:
         if node.op == "prim::If":
             return self._branch(node)
+        if node.op == "prim::Loop":
+            return self._loop(node)
         args = tuple(self._arg(a) for a in node.args)
         self.builder.wanted = ""
         if node.op in TABLE:

@@ -152,6 +152,16 @@ class _Reader:
     def jump_unless(self, m: re.Match[str]) -> None:
         self._add(m, Opcode.JUMP_UNLESS, tensors=(int(m["t"]),), target=int(m["target"]))
 
+    def loop(self, m: re.Match[str]) -> None:
+        rows, backward = _registers(m["tensors"]), int(m["backward"] is not None)
+        self._add(m, Opcode.LOOP, extent=int(m["turns"]), tensors=rows, expected=backward, target=int(m["target"]))
+
+    def while_(self, m: re.Match[str]) -> None:
+        self._add(m, Opcode.WHILE, tensors=(int(m["t"]),), target=int(m["target"]))
+
+    def next(self, m: re.Match[str]) -> None:
+        self._add(m, Opcode.NEXT, tensors=_registers(m["t"] or ""), target=int(m["target"]))
+
     def _add(
         self,
         m: re.Match[str],
@@ -205,5 +215,11 @@ _LINES: tuple[tuple[str, Callable[[_Reader, re.Match[str]], None]], ...] = (
     (r"return", _Reader.returns),
     (r"jump @(?P<target>\d+)", _Reader.jump),
     (rf"jump_unless t(?P<t>\d+) @(?P<target>\d+){_COMMENT}", _Reader.jump_unless),
+    (
+        rf"loop r(?P<turns>\d+) \[(?P<tensors>[t\d, ]*)\](?P<backward> backward)? @(?P<target>\d+){_COMMENT}",
+        _Reader.loop,
+    ),
+    (rf"while t(?P<t>\d+) @(?P<target>\d+){_COMMENT}", _Reader.while_),
+    (r"next(?: (?P<t>t\d+))? @(?P<target>\d+)", _Reader.next),
     (r"arena r(?P<arena>\d+) flops r(?P<flops>\d+) traffic r(?P<traffic>\d+)", _Reader.end),
 )

@@ -70,6 +70,13 @@ def _instruction(i: Instruction, program: Program, kernels: Sequence[Kernel]) ->
         return f"jump @{i.target}"
     if i.opcode is Opcode.JUMP_UNLESS:
         return f"jump_unless {tensors} @{i.target}{comment}"
+    if i.opcode is Opcode.LOOP:
+        order = " backward" if i.expected else ""
+        return f"loop r{i.extent} [{tensors}]{order} @{i.target}{comment}"
+    if i.opcode is Opcode.WHILE:
+        return f"while {tensors} @{i.target}{comment}"
+    if i.opcode is Opcode.NEXT:
+        return f"next{' ' if tensors else ''}{tensors} @{i.target}"
     if i.opcode is Opcode.RAISE:
         return f"raise {json.dumps(program.messages[i.message].text)}{comment}"
     return "return"

@@ -5,6 +5,8 @@
 - Every op is in the table, or structural (`prim::`, `fusion::`); an op has one argument per parameter of its schema.
 - In a typed graph the elementwise operands of a node that no promotion is left for have one dtype.
 - A branch has two blocks without parameters, with a result per output unless they end in `prim::raise`.
+- A loop has one block, and as many parameters, results and outputs as `prim::Loop` says, in a typed graph of the types
+  that go round; either turns or a condition, and with a condition no rows.
 - A fusion group has one block with a parameter per input and a result per output, of the same types.
 """
 
@@ -14,7 +16,8 @@ from collections.abc import Mapping
 
 from unmoor.dtypes import BY_NUMPY
 from unmoor.errors import VerifyError
-from unmoor.ir.graph import Block, Constant, Graph, Node, Value, raises, values_of
+from unmoor.ir.dim import dim
+from unmoor.ir.graph import Block, Constant, Graph, Node, Value, loop_parts, raises, values_of
 from unmoor.ir.op import Kind, Op
 from unmoor.ir.printer.graph import print_arg, print_value
 from unmoor.ir.types import TensorType
@@ -65,6 +68,8 @@ class _Verifier:
             self._op(node, where)
             if node.op == "prim::raise" and node is not nodes[-1]:
                 raise VerifyError(f"{where} is not the last node of its block")
+            if node.op == "prim::Loop":
+                self._loop(node, where)
             for block in node.blocks:
                 self._block(node, block, known)
             for value in node.outputs:
@@ -82,6 +87,32 @@ class _Verifier:
             typed = {v.type.dtype for v in node.inputs if isinstance(v.type, TensorType)}
             if len(typed) > 1 and all(isinstance(v.type, TensorType) for v in node.inputs):
                 raise VerifyError(f"{where} has operands of {' and '.join(sorted(map(str, typed)))}")
+
+    def _loop(self, node: Node, where: str) -> None:
+        lists = node.args[3:]
+        if len(node.args) != 5 or len(node.blocks) != 1 or not all(isinstance(a, tuple) for a in lists):
+            raise VerifyError(f"{where} needs turns, a condition, a direction, two lists and one block")
+        p, (block,) = loop_parts(node), node.blocks
+        if (p.turns is None) is (p.condition is None):
+            raise VerifyError(f"{where} needs either turns or a condition")
+        if p.condition is not None and (p.scanned or p.next_rows or p.backward):
+            raise VerifyError(f"{where} has a condition, and so no rows")
+        fits = len(block.params) == len(p.initial) + len(p.scanned) and len(p.next_carried) == len(p.initial)
+        if not fits or raises(block) or len(node.outputs) != len(p.initial) + len(p.next_rows):
+            raise VerifyError(f"{where} has a block that does not fit its lists and outputs")
+        outputs = node.outputs[: len(p.initial)]
+        for initial, param, result, output in zip(p.initial, p.carried, p.next_carried, outputs, strict=True):
+            types = [v.type for v in (initial, param, result, output) if isinstance(v, Value)]
+            if isinstance(param.type, TensorType) and (len(types) != 4 or len(set(types)) != 1):
+                raise VerifyError(f"{where} carries %{param.name} as {', '.join(map(str, types))}")
+        pairs = [*zip(p.scanned, p.rows, strict=True), *zip(node.outputs[len(p.initial) :], p.next_rows, strict=True)]
+        for whole, row in pairs:
+            whole_type, row_type = (v.type if isinstance(v, Value) else None for v in (whole, row))
+            if isinstance(whole_type, TensorType) and (
+                not isinstance(row_type, TensorType)
+                or whole_type != TensorType(row_type.dtype, (dim(p.turns), *row_type.shape))  # type: ignore[arg-type]
+            ):
+                raise VerifyError(f"{where} has rows of {row_type} in {whole_type}")
 
     def _block(self, node: Node, block: Block, known: set[Value]) -> None:
         inside = set(known)
