@@ -123,10 +123,10 @@ def test_the_last_state_alone() -> None:
 def test_weights_that_are_inputs() -> None:
     torch.manual_seed(1)
     params = [torch.randn(s) for s in ((8, 3), (8, 2), (8,), (8,))]
-    state = (torch.zeros(1, 2, 2), torch.zeros(1, 2, 2))
 
     def net(x: torch.Tensor, *weights: torch.Tensor) -> Any:
-        return torch.lstm(x, state, weights, True, 1, 0.0, False, False, False)
+        zeros = torch.zeros(1, x.shape[1], 2)
+        return torch.lstm(x, (zeros, zeros), weights, True, 1, 0.0, False, False, False)
 
     agrees(net, (torch.randn(4, 2, 3), *params), (torch.randn(1, 2, 3), *params))
 

@@ -102,7 +102,7 @@ def _run(nodes: tuple[Node, ...], env: dict[Value, Any], sizes: dict[str, int], 
             _run(block.nodes, env, sizes, watch)
             results = tuple(_resolve(r, env, sizes) for r in block.results)
         elif node.op == "prim::Loop":
-            results = _loop(node, args, env, sizes)
+            results = _loop(node, args, env, sizes, watch)
         elif node.op in TABLE:
             made = evaluate(node.op, args)
             results = made if isinstance(made, tuple) else (made,)
@@ -116,7 +116,9 @@ def _run(nodes: tuple[Node, ...], env: dict[Value, Any], sizes: dict[str, int], 
             sizes[name] = len(results[0])
 
 
-def _loop(node: Node, args: tuple[Any, ...], env: dict[Value, Any], sizes: dict[str, int]) -> tuple[Any, ...]:
+def _loop(
+    node: Node, args: tuple[Any, ...], env: dict[Value, Any], sizes: dict[str, int], watch: Watch
+) -> tuple[Any, ...]:
     """The values carried out of a loop, then the rows of all turns."""
     turns, condition, backward, carried, scanned = args
     (block,) = node.blocks
@@ -127,7 +129,7 @@ def _loop(node: Node, args: tuple[Any, ...], env: dict[Value, Any], sizes: dict[
         if place is None and not np.asarray(condition).item():
             break
         env.update(zip(block.params, (*carried, *(s[place] for s in scanned)), strict=True))
-        _run(block.nodes, env, sizes)
+        _run(block.nodes, env, sizes, watch)
         results = tuple(_resolve(r, env, sizes) for r in block.results)
         if place is None:
             condition, results = results[0], results[1:]
