@@ -40,8 +40,9 @@ class MethodReport:
     def __str__(self) -> str:
         if self.skipped:
             return f"not checked: {self.skipped}"
-        text = f"checked on {len(self.compared)} inputs: equal to {self.against} within {self.worst:.1g}"
-        lines = [f"{text} of the largest element ({self.seconds:.1f} s)", *self._details()]
+        close = f"within {self.worst:.1g} of the largest element" if self.worst else "in every element"
+        text = f"checked on {len(self.compared)} inputs: equal to {self.against} {close} ({self.seconds:.1f} s)"
+        lines = [text, *self._details()]
         return "\n".join(lines)
 
     def _details(self) -> list[str]:

@@ -191,7 +191,7 @@ def test_random_draws_are_held_against_the_reference():
     before = torch.get_rng_state()
     traced = unmoor.trace(f, x)
     report = traced.check()
-    assert "equal to the reference interpreter, which draws the same random numbers, within" in str(report)
+    assert "equal to the reference interpreter, which draws the same random numbers, " in str(report)
     assert report.methods[0].off["the state random()"][0] == 0
     assert torch.equal(torch.get_rng_state(), before)
 
