@@ -58,7 +58,7 @@ def test_bert_with_one_padded_example_serves_every_mask(tmp_path):
     traced.add_example(**tokens(2, 7, padded))
     loaded = saved(traced, tmp_path)
     assert type(traced(**tokens(2, 7))) is type(bert(**tokens(2, 7)))
-    for batch, length in itertools.product((1, 2, 5), (2, 3, 64)):
+    for batch, length in itertools.product((1, 2, 5), (1, 3, 64)):
         ones = torch.ones(batch, length, dtype=torch.int64)
         left, first = ones.clone(), ones.clone()
         left[-1, 0] = first[0] = 0

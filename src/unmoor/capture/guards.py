@@ -6,7 +6,7 @@ import math
 from types import FrameType
 from typing import Any
 
-from unmoor.capture.lookahead import Comparison, comparison_after
+from unmoor.capture.lookahead import Comparison, comparison_after, makes_no_difference
 from unmoor.capture.numbers import COMPARE, Number, Plain
 from unmoor.capture.source import condition_text, is_call, user_frame
 from unmoor.capture.tape import Tape
@@ -47,6 +47,8 @@ class Guards:
         if a is b and not a.data:
             return held  # a size against itself
         if not isinstance(b, Number) and not a.data and a.op == "prim::size" and _always(op, b):
+            return held
+        if index is None and self.tape.condition() is None and makes_no_difference(user_frame()):
             return held
         data = a.data or (isinstance(b, Number) and b.data)
         condition = self.tape.pure("prim::compare", (a.value, b.value if isinstance(b, Number) else b, op), BOOL)

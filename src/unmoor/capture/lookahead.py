@@ -1,4 +1,4 @@
-"""What the caller does next with a number: whether its next instructions compare it with another number.
+"""What the caller does next with a number or a condition: whether it compares the one, and whether the other matters.
 
 `float(t)` must return a real float, so the only way to record `float(t) > 0` as the comparison, and not as equality
 with one exact value, is to read the caller's code.
@@ -48,6 +48,81 @@ def comparison_after(frame: FrameType, function: str) -> Comparison | None:
     if after < len(code) and code[after].opname == "COMPARE_OP":
         return _comparison(code, after, value, mirrored=False)
     return None
+
+
+def makes_no_difference(frame: FrameType | None) -> bool:
+    """Whether the comparison that a frame makes now leads to the same, be it true or false.
+
+    `n > 1 and mask is None` is False for every n where there is a mask. Both ways are followed, through jumps and tests
+    of plain values, as far as nothing but the frame's own stack changes; they must come to one place with equal stacks.
+    """
+    if frame is None:
+        return False
+    code, at = instructions(frame.f_code), current(frame)
+    if at < 0 or code[at].opname != "COMPARE_OP":
+        return False
+    ways = [_follow(code, at + 1, held, frame) for held in (True, False)]
+    (first, one), (second, other) = ways
+    return first == second and len(one) == len(other) and all(map(_identical, one, other))
+
+
+def _identical(a: object, b: object) -> bool:
+    return a is b or (type(a) is type(b) and type(a) in (int, str) and a == b)
+
+
+def _follow(code: tuple[dis.Instruction, ...], at: int, held: bool, frame: FrameType) -> tuple[int, list[object]]:
+    """Where the frame gets without doing anything, and what is then on its stack, above what was there."""
+    held_values: list[object] = [held]
+    places = {instruction.offset: n for n, instruction in enumerate(code)}
+    for _ in range(_FAR):
+        if at >= len(code):
+            break
+        name, argument = code[at].opname, code[at].argval
+        top = held_values[-1] if held_values else _MISSING
+        if name in _LOADS:
+            value = argument if name == "LOAD_CONST" else _named(argument, frame)
+            if value is _MISSING or (name == "LOAD_GLOBAL" and (code[at].arg or 0) & 1):  # the latter calls it
+                break
+            held_values.append(value)
+        elif name == "IS_OP" and len(held_values) > 1:
+            is_it = held_values[-2] is held_values[-1]
+            held_values[-2:] = [is_it is not bool(code[at].arg)]
+        elif name in ("UNARY_NOT", "TO_BOOL") and type(top) in _PLAIN:
+            held_values[-1] = not top if name == "UNARY_NOT" else bool(top)
+        elif name == "POP_TOP" and held_values:
+            held_values.pop()
+        elif name == "COPY" and argument == 1 and held_values:
+            held_values.append(top)
+        elif "JUMP" in name and "BACKWARD" not in name:
+            jumps = _jumps(name, top)
+            if jumps is None:
+                break
+            keeps = "OR_POP" in name and jumps
+            if name not in ("JUMP_FORWARD",) and not keeps:
+                held_values.pop()
+            at = places[argument] - 1 if jumps else at
+        elif name not in _NOTHING:
+            break
+        at += 1
+    return at, held_values
+
+
+def _jumps(name: str, top: object) -> bool | None:
+    """Whether a jump is taken with this value on the stack; None where that cannot be told."""
+    if name == "JUMP_FORWARD":
+        return True
+    if top is _MISSING:
+        return None
+    if name.endswith("NONE"):
+        return (top is None) is not name.endswith("NOT_NONE")
+    if type(top) not in _PLAIN:
+        return None
+    return bool(top) is ("IF_TRUE" in name)
+
+
+_PLAIN = (bool, int, str, type(None))
+_NOTHING = ("CACHE", "NOP", "EXTENDED_ARG", "RESUME", "NOT_TAKEN")
+_FAR = 64  # instructions
 
 
 def _comparison(code: tuple[dis.Instruction, ...], at: int, other: object, mirrored: bool) -> Comparison | None:

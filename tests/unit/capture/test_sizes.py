@@ -50,6 +50,44 @@ def test_a_branch_on_a_size_is_a_guard(replay):
     r.refuses(torch.randn(3), match="x.shape")
 
 
+def test_a_condition_that_decides_nothing_is_no_guard(replay):
+    def f(x, mask=None, causal=True):
+        causal = x.shape[0] > 1 and mask is None and causal
+        other = x.shape[0] < 3 or not None
+        if x.shape[0] == 2 and mask is None:
+            return x
+        return x * 2 if causal else x.cumsum(0) if other else x
+
+    r = replay(f, torch.randn(5), torch.ones(1))
+    assert "prim::guard" not in r.ops
+    r.agrees(torch.randn(1), torch.ones(1))
+    r.agrees(torch.randn(2), torch.ones(1))
+    r = replay(f, torch.randn(5))
+    assert [g for g in r.guards if "branch" in g] == [
+        "took the branch `x.shape[0] > 1` in every example; here it is False",
+        "did not take the branch `x.shape[0] == 2` in any example; here it is True",
+    ]
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "n > 3 and x is not None",  # it decides
+        "n > 3 or flag",
+        "not n > 3 and not flag",
+        "(n > 3) is True",
+        "n > 3 and (y := x) is None",  # something is kept on the way
+        "(n > 3 and len(x.shape)) or flag",  # something is called
+        "3 < n < 7 or flag",
+    ],
+)
+def test_a_condition_that_may_decide_is_a_guard(replay, condition):
+    space: dict = {}
+    exec(f"def f(x, flag=False):\n  n = x.shape[0]\n  if {condition}:\n    return x + 1\n  return x - 1", space)
+    r = replay(space["f"], torch.randn(5, 1))
+    assert "prim::guard" in r.ops
+
+
 def test_conditions_are_named_one_by_one(replay):
     def f(x, y):
         if x.shape[0] > 3 and (not y.sum() > 0 or y.shape[0] == 2):
