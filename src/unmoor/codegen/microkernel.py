@@ -7,6 +7,9 @@ sums is the caller's. While the tiles run they ask the caches for what lies at `
 operand: each tile for its part of it, `fetch_step` bytes further at each turn. Requests that come all at once would
 hold up the loads beside them.
 Each element is the sum of its terms in order, whatever rows stand beside it.
+
+Rows may also lie anywhere. A `table` then says where: how many elements behind `left` each row begins, and, TABLE
+places further, how many elements behind `sums` its sums are.
 """
 
 from __future__ import annotations
@@ -32,6 +35,7 @@ from unmoor.ir.kernel import PANEL_WIDTH
 SUMS_STEP = PANEL_WIDTH
 UNROLL = 4  # steps of k per turn
 CACHE_LINE = 64
+TABLE = 144  # rows that a table has place for
 ALONE = 0  # in place of a number of rows: one row that is all there is, which may be added up in several sums
 
 PARAMS = (
@@ -50,6 +54,7 @@ PARAMS = (
     ("ptr noalias", "sums"),
     ("i1", "keep"),
 )
+TABLED = (*PARAMS, ("ptr noalias readonly", "table"))
 ATTRIBUTES = f'{KERNEL_ATTRIBUTES} noinline "no-jump-tables"="true"'
 
 
@@ -71,20 +76,26 @@ class _Call:
     fetch_step: Val
     sums: Val
     keep: Val
+    table: Val | None = None
 
     def args(self) -> list[Val]:
-        return [getattr(self, name) for _, name in PARAMS]
+        return [getattr(self, name) for _, name in (TABLED if self.table else PARAMS)]
 
 
 @dataclass(frozen=True)
 class MicroKernel:
     """The micro-kernels of one dtype; `right` may be stored as half floats. `masked` reads `width` columns and no more,
-    where the right operand lies in no panels."""
+    where the right operand lies in no panels. With `table` the rows lie where a table says."""
 
     module: Module
     dtype: DType
     right: DType
     masked: bool
+    table: bool = False
+
+    @property
+    def params(self) -> tuple[tuple[str, str], ...]:
+        return TABLED if self.table else PARAMS
 
     @property
     def lanes(self) -> int:
@@ -119,6 +130,7 @@ class MicroKernel:
     def function(self) -> str:
         """The name of the function with the parameters PARAMS."""
         name = f"micro_{self.dtype.name}_{self.right.name}{'_masked' if self.masked else ''}"
+        name += "_table" if self.table else ""
         return self.module.unit(name, lambda: self._dispatch(name))
 
     @property
@@ -128,14 +140,15 @@ class MicroKernel:
 
     def _dispatch(self, name: str) -> None:
         """Cuts the columns into as many registers as a tile has, and under each of these the rows into tiles."""
-        b = Builder(self.module, name, PARAMS, internal=True, attributes=ATTRIBUTES)
+        b = Builder(self.module, name, self.params, internal=True, attributes=ATTRIBUTES)
         call = _Call(*b.params)
-        single, several = b.new_label("alone"), b.new_label("several")
-        b.cond_br(b.icmp("eq", call.rows, ALONE), single, several)
-        b.start(single)
-        self._columns(b, name, call, self.vectors_alone, [ALONE])
-        b.ret()
-        b.start(several)
+        if not self.table:
+            single, several = b.new_label("alone"), b.new_label("several")
+            b.cond_br(b.icmp("eq", call.rows, ALONE), single, several)
+            b.start(single)
+            self._columns(b, name, call, self.vectors_alone, [ALONE])
+            b.ret()
+            b.start(several)
         self._columns(b, name, call, self.most_vectors, range(1, self.most_rows + 1))
         b.ret()
         b.finish()
@@ -163,8 +176,12 @@ class MicroKernel:
             return []
 
         def tile(here: _Call, vectors: Val, row: Val, count: Val) -> None:
-            left = b.offset(here.left, MEMORY[self.dtype], b.mul(row, here.row_step))
-            sums = b.offset(here.sums, COMPUTE[self.dtype], b.mul(row, SUMS_STEP))
+            left, sums = here.left, here.sums
+            if here.table:
+                here = replace(here, table=b.offset(here.table, "i64", row))
+            else:
+                left = b.offset(left, MEMORY[self.dtype], b.mul(row, here.row_step))
+                sums = b.offset(sums, COMPUTE[self.dtype], b.mul(row, SUMS_STEP))
             fetch = b.offset(here.fetch, "i8", b.udiv(b.mul(row, part), const("i64", self.most_rows)))
             self._pick(b, name, replace(here, rows=count, left=left, fetch=fetch, sums=sums), vectors, most, heights)
 
@@ -186,7 +203,7 @@ class MicroKernel:
         b.start(done)
 
     def _tile(self, name: str, rows: int, vectors: int) -> None:
-        b = Builder(self.module, name, PARAMS, internal=True, attributes=ATTRIBUTES)
+        b = Builder(self.module, name, self.params, internal=True, attributes=ATTRIBUTES)
         _Tile(self, b, rows, vectors).emit()
 
 
@@ -199,20 +216,25 @@ class _Tile:
         self.vector = vec(COMPUTE[kind.dtype], kind.lanes)
         _, width, self.left, self.row_step, self.left_step, self.right, *rest = b.params
         self.depth_step, self.right_step, self.outer, self.depth, self.fetch, self.fetch_step, *rest = rest
-        self.sums, self.keep = rest
+        self.sums, self.keep, *table = rest
+        self.places = [self._read(table[0], r) for r in range(self.rows)] if table else []
         self.masks = [self._mask(width, v) if kind.masked else None for v in range(vectors)]
 
     def _mask(self, width: Val, v: int) -> Val:
         live = self.b.sub(width, v * self.kind.lanes)
         return self.b.icmp("slt", const_lanes("i64", range(self.kind.lanes)), self.b.broadcast(live, self.kind.lanes))
 
-    def emit(self) -> None:
+    def _read(self, table: Val, r: int) -> tuple[Val, Val]:
+        """Of a row in a table, where it begins and where its sums are."""
         b = self.b
-        places = [
-            b.offset(self.sums, COMPUTE[self.kind.dtype], r * SUMS_STEP + v * self.kind.lanes)
-            for r in range(self.rows)
-            for v in range(self.vectors)
+        return b.load(b.offset(table, "i64", r), "i64"), b.load(b.offset(table, "i64", TABLE + r), "i64")
+
+    def emit(self) -> None:
+        b, elem = self.b, COMPUTE[self.kind.dtype]
+        rows = [
+            b.offset(self.sums, elem, self.places[r][1] if self.places else r * SUMS_STEP) for r in range(self.rows)
         ]
+        places = [b.offset(row, elem, v * self.kind.lanes) for row in rows for v in range(self.vectors)]
         kept, start, first = b.new_label("kept"), b.new_label("start"), b.label
         b.cond_br(self.keep, kept, start)
         b.start(kept)
@@ -244,9 +266,8 @@ class _Tile:
         """`depth` steps, UNROLL at a time, and where to fetch next. A row alone adds up in several sets of sums, which
         hide the latency of an FMA."""
         b, elem = self.b, MEMORY[self.kind.right]
-        starts = [left]
-        for r in range(1, self.rows):
-            starts.append(b.offset(left, MEMORY[self.kind.dtype], b.mul(self.row_step, r)))
+        steps_down = [at for at, _ in self.places] or [b.mul(self.row_step, r) for r in range(self.rows)]
+        starts = [b.offset(left, MEMORY[self.kind.dtype], step) for step in steps_down]
         count = len(acc)
         sets = 1 if not self.alone else UNROLL if count <= 3 else 2
 

@@ -10,7 +10,8 @@ from unmoor.codegen.accumulate import COUNT, accumulators, neutral
 from unmoor.codegen.builder import COMPUTE, Val, const, const_lanes, lanes_of, vec
 from unmoor.codegen.counted import counted, when
 from unmoor.codegen.frame import Frame, Lanes
-from unmoor.codegen.tile import emit_contraction, is_contraction
+from unmoor.codegen.places import Places
+from unmoor.codegen.tile import Contraction, is_contraction, is_plain
 from unmoor.codegen.windows import emit_windows, is_windows
 from unmoor.dtypes import DType
 from unmoor.ir.dim import Dim, nonnegative
@@ -52,7 +53,8 @@ class Nest:
     # -- loops --------------------------------------------------------------------------------
     def _loop(self, loop: Loop, begin: Val, end: Val) -> None:
         if is_contraction(loop):
-            emit_contraction(self.f, loop, begin, end, self.lanes)
+            kind = Contraction if is_plain(loop) else Places
+            kind(self.f, loop, self.lanes).emit(begin, end)
         elif self.f.lanes is None and self.lanes > 1 and self._windows_in_vectors(loop):
             emit_windows(self, loop, begin, end)
         elif self.f.lanes is None and self.lanes > 1 and self._runs_in_vectors(loop):

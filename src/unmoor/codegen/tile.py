@@ -2,12 +2,12 @@
 
 A panel of columns stays in the cache while all rows pass over it, and a block of its depth in the fastest one while a
 block of rows does. The sums of a block come in a buffer on the stack; one loop over it runs what follows the
-contraction. Where only places inside bounds count (the padding of a convolution), a tile of rows that are all inside is
-one call; at the borders each tap is a call of its own, of the rows that it reaches.
+contraction. Where rows lie in more loops than one, or more axes than one are summed over, see `places`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from unmoor.codegen.builder import COMPUTE, MEMORY, Val, const, const_lanes
@@ -39,19 +39,19 @@ def _has_columns(loop: Loop) -> bool:
     return len(inner) == 1 and any(isinstance(s, Contract) for s in inner[0].body)
 
 
+def is_plain(loop: Loop) -> bool:
+    """Whether the contraction's rows lie in one loop, and it sums over one axis without bounds."""
+    return _has_columns(loop) and len(_contract(loop).axes) == 1 and not _contract(loop).inside
+
+
 def _contract(rows: Loop) -> Contract:
     (columns,) = (s for s in rows.body if isinstance(s, Loop))
     (contract,) = (s for s in columns.body if isinstance(s, Contract))
     return contract
 
 
-def emit_contraction(f: Frame, loop: Loop, begin: Val, end: Val, lanes: int) -> None:
-    """The turns [begin, end) of a contraction's rows, or of the loop around them, all columns."""
-    _Contraction(f, loop, lanes).emit(begin, end)
-
-
 @dataclass(frozen=True)
-class _Panel:
+class Panel:
     """Columns from `first`: `live` of them are real, the micro-kernel makes `width`."""
 
     first: Val
@@ -61,17 +61,12 @@ class _Panel:
     step: Val  # elements from one k to the next
 
 
-@dataclass(frozen=True)
-class _Axis:
-    """An axis that is summed over: turns from `start`, each so many elements of the left and rows of the right."""
+class Contraction:
+    """Rows one after the other, one axis. `table` says whether the rows come by a table of their places."""
 
-    start: Val
-    count: Val
-    left: Val
-    rows: Val
+    table = False
+    block_rows = BLOCK_ROWS
 
-
-class _Contraction:
     def __init__(self, f: Frame, loop: Loop, lanes: int) -> None:
         self.f, self.b, self.lanes = f, f.b, lanes
         self.around = None if _has_columns(loop) else loop
@@ -82,41 +77,34 @@ class _Contraction:
         self.contract = _contract(rows)
         self.left, self.right = self.contract.left, self.contract.right
         self.panels = f.layout[self.right.buffer].panels
-        self.micro = MicroKernel(f.b.module, self.left.dtype, self.right.dtype, masked=self.panels is None)
-        self.row_step = f.size(_step(self.left.index, rows.var))
+        self.micro = MicroKernel(
+            f.b.module, self.left.dtype, self.right.dtype, masked=self.panels is None, table=self.table
+        )
+        self.row_step = f.size(step_along(self.left.index, rows.var))
         self.last = self.contract.axes[-1][0]
-        assert self.contract.axes[-1][1] == 1 or _step(self.left.index, self.last) == 1
-        self.edge = next((p for p in self.contract.inside if rows.var in p[0].symbols), None)
-        self.most_rows = self.micro.most_rows if self.edge else BLOCK_ROWS
-        self.sums = stack_of_sums(f.b, self.left.dtype, self.most_rows)
-        self.edge_axis = next((v for v, _ in self.contract.axes if self.edge and v in self.edge[0].symbols), None)
+        assert self.contract.axes[-1][1] == 1 or step_along(self.left.index, self.last) == 1
+        self.sums = stack_of_sums(f.b, self.left.dtype, self.block_rows)
 
     def emit(self, begin: Val, end: Val) -> None:
-        if self._alone() or self.around is not None:
+        """The turns [begin, end) of the outermost loop, all columns."""
+        if self._alone():
             self._panels(begin, end)
         else:
             evenly(self.b, begin, end, CACHED_ROWS, lambda first, count: self._panels(first, self.b.add(first, count)))
 
     def _panels(self, begin: Val, end: Val) -> None:
+        self._each_panel(lambda panel: self._rows(begin, end, panel))
+
+    def _each_panel(self, body: Callable[[Panel], None]) -> None:
         n = self.f.size(self.columns.extent)
-        reach = self.b.add(n, PANEL_WIDTH - 1)
-        counted(self.b, ZERO, reach, PANEL_WIDTH, [], lambda first, _: self._columns(begin, end, self._panel(first, n)))
 
-    def _columns(self, begin: Val, end: Val, panel: _Panel) -> list[Val]:
-        if self.around is None:
-            self._rows(begin, end, panel)
+        def once(first: Val, _: list[Val]) -> list[Val]:
+            body(self._panel(first, n))
             return []
 
-        def once(i: Val, _: list[Val]) -> list[Val]:
-            assert self.around is not None
-            with self.f.at(**{self.around.var: i}):
-                self._rows(ZERO, self.f.size(self.rows.extent), panel)
-            return []
+        counted(self.b, ZERO, self.b.add(n, PANEL_WIDTH - 1), PANEL_WIDTH, [], once)
 
-        counted(self.b, begin, end, 1, [], once)
-        return []
-
-    def _panel(self, first: Val, n: Val) -> _Panel:
+    def _panel(self, first: Val, n: Val) -> Panel:
         b, right = self.b, self.right
         live = b.intrinsic("smin", [const("i64", PANEL_WIDTH), b.sub(n, first)])
         buffer, elem = self.f.buffers[right.buffer], MEMORY[right.dtype]
@@ -124,7 +112,9 @@ class _Contraction:
         if self.panels is None:
             with self.f.at(**k, **{self.columns.var: first}):
                 place = self.f.size(right.index)
-            return _Panel(first, live, live, b.offset(buffer, elem, place), self.f.size(_step(right.index, self.last)))
+            return Panel(
+                first, live, live, b.offset(buffer, elem, place), self.f.size(step_along(right.index, self.last))
+            )
         with self.f.at(**k, **{self.columns.var: ZERO}):
             logical = self.f.size(right.index)  # batch * k * n
         depth, start = self.f.size(self.panels.k), ZERO
@@ -133,187 +123,60 @@ class _Contraction:
             start = b.mul(batch, b.mul(depth, self.f.size(self.panels.padded_n)))
         place = b.add(start, b.mul(first, depth))
         width = b.and_(b.add(live, PANEL_ALIGN - 1), -PANEL_ALIGN)
-        return _Panel(first, live, width, b.offset(buffer, elem, place), width)
+        return Panel(first, live, width, b.offset(buffer, elem, place), width)
 
     # -- rows ---------------------------------------------------------------------------------
-    def _rows(self, begin: Val, end: Val, panel: _Panel) -> None:
+    def _rows(self, begin: Val, end: Val, panel: Panel) -> None:
         """Blocks of rows, nearly equal: no row is left to a tile that has too little to do."""
         if self._alone():
             self._block(begin, ONE, panel)
             return
-        evenly(self.b, begin, end, self.most_rows, lambda row, height: self._block(row, height, panel))
+        evenly(self.b, begin, end, self.block_rows, lambda row, height: self._block(row, height, panel))
 
-    def _block(self, row: Val, height: Val, panel: _Panel) -> None:
+    def _block(self, row: Val, height: Val, panel: Panel) -> None:
         with self.f.at(**{self.rows.var: row}):
-            self._sum(row, height, panel)
+            self._blocks(row, height, panel)
         counted(self.b, ZERO, height, 1, [], lambda r, _: self._finish(self.b.add(row, r), r, panel))
 
     # -- sums ---------------------------------------------------------------------------------
-    def _sum(self, row: Val, height: Val, panel: _Panel) -> None:
-        """The sums of a tile."""
-        if self.edge is None:
-            self._terms(self._axes(merged=True), row, height, panel, self.sums, NO)
+    def _blocks(self, row: Val, height: Val, panel: Panel) -> None:
+        """The terms of a block of rows, a block of the axis after the other. No terms at all: zeros."""
+        b, elem, count = self.b, MEMORY[self.right.dtype], self.f.size(self.contract.axes[-1][1])
+        known = int(count.text) if count.text.isdigit() else None
+        if self._alone() or (known is not None and 0 < known <= BLOCK_DEPTH):
+            self._call(row, height, panel, panel.place, ZERO, count, NO)
             return
-        b, (position, extent) = self.b, self.edge
-        size = self.f.size(extent)
-        taps = next((e for v, e in self.contract.axes if v == self.edge_axis), None)
-        assert taps is not None and self.edge_axis is not None
-        step = self.f.size(_step(position, self.edge_axis))
-        along = self.f.size(_step(position, self.rows.var))
-        with self.f.at(**{self.edge_axis: ZERO}):
-            first = self.f.size(position)
-        last = b.add(b.add(first, b.mul(along, b.sub(height, 1))), b.mul(step, b.sub(self.f.size(taps), 1)))
-        inside = b.and_(b.icmp("sge", first, 0), b.icmp("slt", last, size))
-        whole, border, done = b.new_label("inside"), b.new_label("border"), b.new_label("summed")
-        b.cond_br(inside, whole, border)
-        b.start(whole)
-        self._terms(self._axes(merged=True), row, height, panel, self.sums, NO)
-        b.br(done)
-        b.start(border)
-        self._call(row, height, panel, panel.place, ZERO, ZERO, ZERO, ZERO, ZERO, self.sums, NO)
-        axes = self._axes(merged=False)
-        own = axes.pop(self.edge_axis)
-
-        def tap(t: Val, _: list[Val]) -> list[Val]:
-            at = b.add(first, b.mul(step, t))
-            low = b.intrinsic("smax", [ZERO, self._ceiling(b.sub(0, at), along)])
-            high = b.intrinsic("smin", [height, self._ceiling(b.sub(size, at), along)])
-
-            def some() -> list[Val]:
-                moved = {"": _Axis(t, ONE, own.left, own.rows), **axes}
-                into = b.offset(self.sums, COMPUTE[self.left.dtype], b.mul(low, SUMS_STEP))
-                with self.f.at(**{self.rows.var: b.add(row, low)}):
-                    self._terms(moved, row, b.sub(high, low), panel, into, YES)
-                return []
-
-            when(b, b.icmp("slt", low, high), [], some)
-            return []
-
-        counted(b, ZERO, own.count, 1, [], tap)
-        b.br(done)
-        b.start(done)
-
-    def _ceiling(self, a: Val, by: Val) -> Val:
-        """a / by rounded up, for a positive divisor."""
-        return a if by.text == "1" else self.f.floor_divide(self.b.add(a, self.b.sub(by, 1)), by)
-
-    def _axes(self, merged: bool) -> dict[str, _Axis]:
-        """The axes of the sum, at the places of the loops around; axes that lie in memory as one are `merged`.
-
-        An axis that is bounded by the loops around counts only what is inside.
-        """
-        b, out = self.b, {}
-        dims: list[tuple[str, Dim, Dim, Dim]] = []
-        for var, extent in self.contract.axes:
-            left, right = _step(self.left.index, var), _step(self.right.index, var)
-            rows = right // _step(self.right.index, self.last)
-            if merged and dims and self._bound(dims[-1][0]) is None:
-                before, count, wide, high = dims[-1]
-                if wide == left * extent and high == rows * extent:
-                    dims[-1] = (before, count * extent, left, rows)
-                    continue
-            dims.append((var, extent, left, rows))
-        for var, extent, along, down in dims:
-            start, turns = ZERO, self.f.size(extent)
-            bound = self._bound(var)
-            if bound is not None:
-                position, size = bound
-                step = self.f.size(_step(position, var))
-                with self.f.at(**{var: ZERO}):
-                    first = self.f.size(position)
-                start = b.intrinsic("smax", [ZERO, self._ceiling(b.sub(0, first), step)])
-                end = b.intrinsic("smin", [turns, self._ceiling(b.sub(self.f.size(size), first), step)])
-                turns = b.sub(end, start)
-            out[var] = _Axis(start, turns, self.f.size(along), self.f.size(down))
-        return out
-
-    def _bound(self, var: str) -> tuple[Dim, Dim] | None:
-        """What bounds an axis whatever the row is."""
-        return next((p for p in self.contract.inside if p is not self.edge and var in p[0].symbols), None)
-
-    def _terms(self, axes: dict[str, _Axis], row: Val, height: Val, panel: _Panel, sums: Val, keep: Val) -> None:
-        """The terms of a tile over all axes: two of them inside the micro-kernel, loops here over the others."""
-        b = self.b
-        *outer, inner = axes.values()
-        if not outer and self.edge is None and not self._alone():
-            self._blocks(inner, row, height, panel)
-            return
-        second = outer.pop() if outer else _Axis(ZERO, ONE, ZERO, ZERO)
-        if outer and keep is NO:
-            self._call(row, height, panel, panel.place, ZERO, ZERO, ZERO, ZERO, ZERO, sums, NO)
-            keep = YES
-
-        def along(rest: list[_Axis], left: Val, rows: Val) -> None:
-            if rest:
-                axis, *inside = rest
-
-                def turn(t: Val, _: list[Val]) -> list[Val]:
-                    at = b.add(axis.start, t)
-                    along(inside, b.add(left, b.mul(at, axis.left)), b.add(rows, b.mul(at, axis.rows)))
-                    return []
-
-                counted(b, ZERO, axis.count, 1, [], turn)
-                return
-            left = b.add(left, b.mul(second.start, second.left))
-            rows = b.add(rows, b.mul(second.start, second.rows))
-            place = b.offset(panel.place, MEMORY[self.right.dtype], b.mul(rows, panel.step))
-            step = b.mul(second.rows, panel.step)
-            self._call(row, height, panel, place, left, second.left, step, second.count, inner.count, sums, keep)
-
-        along(outer, ZERO, ZERO)
-
-    def _blocks(self, axis: _Axis, row: Val, height: Val, panel: _Panel) -> None:
-        """The terms of one axis, a block of it after the other."""
-        b, elem = self.b, MEMORY[self.right.dtype]
-        known = int(axis.count.text) if axis.count.text.isdigit() else None
 
         def block(first: Val, _: list[Val]) -> list[Val]:
-            at = b.add(axis.start, first)
-            depth = b.intrinsic("smin", [b.sub(axis.count, first), const("i64", BLOCK_DEPTH)])
-            place = b.offset(panel.place, elem, b.mul(b.mul(at, axis.rows), panel.step))
-            keep = b.icmp("sgt", first, 0)
-            left = b.mul(at, axis.left)
-            self._call(row, height, panel, place, left, ZERO, ZERO, ONE, depth, self.sums, keep)
+            depth = b.intrinsic("smin", [b.sub(count, first), const("i64", BLOCK_DEPTH)])
+            place = b.offset(panel.place, elem, b.mul(first, panel.step))
+            self._call(row, height, panel, place, first, depth, b.icmp("sgt", first, 0))
             return []
 
-        if known is not None and 0 < known <= BLOCK_DEPTH:
-            place = b.offset(panel.place, elem, b.mul(b.mul(axis.start, axis.rows), panel.step))
-            left = b.mul(axis.start, axis.left)
-            self._call(row, height, panel, place, left, ZERO, ZERO, ONE, axis.count, self.sums, NO)
-            return
-        reach = b.add(b.intrinsic("smax", [axis.count, ONE]), BLOCK_DEPTH - 1)  # no terms at all: zeros
+        reach = b.add(b.intrinsic("smax", [count, ONE]), BLOCK_DEPTH - 1)
         counted(b, ZERO, reach, BLOCK_DEPTH, [], block)
 
     def _alone(self) -> bool:
         return self.around is None and self.rows.extent == 1
 
-    def _call(
-        self,
-        row: Val,
-        height: Val,
-        panel: _Panel,
-        right: Val,
-        left: Val,
-        left_step: Val,
-        right_step: Val,
-        outer: Val,
-        depth: Val,
-        sums: Val,
-        keep: Val,
-    ) -> None:
-        with self.f.at(**{var: ZERO for var, _ in self.contract.axes}):
+    def _call(self, row: Val, height: Val, panel: Panel, right: Val, left: Val, depth: Val, keep: Val) -> None:
+        with self.f.at(**{self.rows.var: row, self.last: ZERO}):
             start = self.f.address(self.left.buffer, self.left.index)
         start = self.b.offset(start, MEMORY[self.left.dtype], left)
         rows = const("i64", ALONE) if self._alone() else height
-        fetch, step = right, ZERO
-        if self.panels is not None and not self._alone():
-            block = self.b.mul(self.b.mul(depth, outer), self.b.mul(panel.step, self.right.dtype.size))
-            fetch, step = self.b.offset(right, "i8", block), self.micro.fetch_step(self.b, block, height, depth, outer)
-        args = [rows, panel.width, start, self.row_step, left_step, right, panel.step, right_step, outer, depth]
-        self.b.call(self.micro.function(), "void", [*args, fetch, step, sums, keep])
+        args = [rows, panel.width, start, self.row_step, ZERO, right, panel.step, ZERO, ONE, depth]
+        fetch = self._fetch(height, panel, right, ONE, depth)
+        self.b.call(self.micro.function(), "void", [*args, *fetch, self.sums, keep])
+
+    def _fetch(self, height: Val, panel: Panel, right: Val, outer: Val, depth: Val) -> tuple[Val, Val]:
+        """Where the next block of the right operand is, and how fast the tiles of this one ask for it."""
+        if self.panels is None or self._alone():
+            return right, ZERO
+        block = self.b.mul(self.b.mul(depth, outer), self.b.mul(panel.step, self.right.dtype.size))
+        return self.b.offset(right, "i8", block), self.micro.fetch_step(self.b, block, height, depth, outer)
 
     # -- epilogue -----------------------------------------------------------------------------
-    def _finish(self, row: Val, r: Val, panel: _Panel) -> list[Val]:
+    def _finish(self, row: Val, r: Val, panel: Panel) -> list[Val]:
         """What follows the contraction in the loops, for one row of a panel."""
         b = self.b
         place = b.offset(self.sums, COMPUTE[self.left.dtype], b.mul(r, SUMS_STEP))
@@ -344,7 +207,8 @@ class _Contraction:
                 self.f.store(stmt.buffer, stmt.index, self.f.expr(stmt.value))
 
 
-def _step(index: Dim, var: str) -> Dim:
+def step_along(index: Dim, var: str) -> Dim:
+    """How far an index moves on at each turn of a loop."""
     step = index.coefficient(var)
     assert step is not None, f"{index} is not linear in {var}"
     return step
