@@ -473,6 +473,20 @@ class Kept(nn.Module):
 
 
 @torch.jit.script
+def laid_out(x: torch.Tensor):
+    y = x * 2 if x.is_contiguous() else x * 3
+    y[0] = 1.0
+    return y
+
+
+def test_assumptions_are_those_of_the_program_alone():
+    traced = agree(laid_out, (R(2, 3),), others=((R(4, 5),), (R(3, 2).t(),)), refused=1)
+    told = str(traced.assumptions).splitlines()
+    assert len(told) == 3 and any("took the branch `x.is_contiguous()`" in line for line in told)
+    assert all("test_torchscript.py:" in line for line in told)
+
+
+@torch.jit.script
 def formatted(x: torch.Tensor):
     return x + len(f"{x.size(0)} of {2.5}")
 

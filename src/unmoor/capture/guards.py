@@ -30,7 +30,7 @@ class Guards:
     def __init__(self, tape: Tape) -> None:
         self.tape = tape
 
-    def _text(self, index: int | None = None) -> str:
+    def text(self, index: int | None = None) -> str:
         """The user's text of the condition that the program evaluates."""
         text = self.tape.condition()
         return condition_text(user_frame(), index) if text is None else text
@@ -55,7 +55,7 @@ class Guards:
         always = isinstance(b, Number) and a.value is b.value and not data  # a size against itself
         if index is None and not always:
             held = self.tape.decide(held)
-        text, inside = self._text(index), index is None and self.tape.condition() is None and is_call(user_frame())
+        text, inside = self.text(index), index is None and self.tape.condition() is None and is_call(user_frame())
         froze = Froze.BRANCH_ON_DATA if data else Froze.BRANCH_ON_SIZE
         message = branch_message(text, held if shown is None else shown, inside)
         self.tape.guard(condition, held, message, froze, always)
@@ -64,14 +64,14 @@ class Guards:
     def truth(self, tensor: Value, held: bool) -> bool:
         """bool(tensor), which is `held` by its value, guarded."""
         condition = self.tape.pure("prim::truth", (tensor,), BOOL)
-        text = self._text()
+        text = self.text()
         held = self.tape.decide(held)
         self.tape.guard(condition, held, branch_message(text, held), Froze.BRANCH_ON_DATA)
         return held
 
     def equal(self, number: Number) -> None:
         """The number is what it is in this run: Python used it as a plain one."""
-        text = self._text()
+        text = self.text()
         hint = number.hint
         if isinstance(hint, float) and math.isnan(hint):
             condition = self.tape.pure("prim::compare", (number.value, number.value, "!="), BOOL)

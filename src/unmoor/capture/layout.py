@@ -11,7 +11,6 @@ from __future__ import annotations
 from unmoor.capture.guards import Guards, branch_message
 from unmoor.capture.numbers import Number
 from unmoor.capture.refusals import refuse
-from unmoor.capture.source import condition_text, user_frame
 from unmoor.capture.tape import Tape
 from unmoor.capture.torch_private import storage_of
 from unmoor.capture.tracks import Track, Tracks
@@ -40,7 +39,7 @@ class Layout:
             return real
         condition = self.tape.pure("prim::is_contiguous", (track.given,), BOOL)
         held = self.tape.decide(real)
-        self.tape.guard(condition, held, branch_message(condition_text(user_frame()), held), Froze.LAYOUT)
+        self.tape.guard(condition, held, branch_message(self.guards.text(), held), Froze.LAYOUT)
         return held
 
     # -- what hangs on strides ----------------------------------------------------------------

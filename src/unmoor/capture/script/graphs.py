@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -25,16 +26,21 @@ class Step:
         self.overload: str = "" if schema == "(no schema)" else schema.partition("(")[0]
         self.inputs = tuple(v.unique() for v in node.inputs())
         self.outputs = tuple(v.unique() for v in node.outputs())
+        self.before: Step | None = None  # in its block
         self.of_loop: Step | None = None  # the loop whose turns it counts, as far as it may
         self.perform: Callable[..., Any] | None = None  # found when it first runs
         self.callee: Prepared | None = None
 
     @cached_property
     def line(self) -> Line | None:
-        """Where it comes from; what torch added for a loop comes from the loop."""
+        """Where it comes from; what torch added comes from the loop that it counts for, or from the step before."""
         line = line_of(self.node)
         if self.of_loop is not None and (line is None or not line.original):
             return self.of_loop.line or line
+        step = self
+        while line is None and step.before is not None:
+            step = step.before
+            line = line_of(step.node)
         return line
 
     @property
@@ -89,6 +95,8 @@ class Prepared:
             elif len(block.steps) > 1 and block.steps[-2].kind == "prim::Loop":
                 block.steps[-1].of_loop = block.steps[-2]
         block.steps.reverse()
+        for step, following in pairwise(block.steps):
+            following.before = step
         return block
 
     def _constant(self, node: Any) -> None:

@@ -102,7 +102,7 @@ def _of_number(machine: Interpreter, number: Any, dtype: torch.dtype | None) -> 
         return machine.numbers.add(made, number) if isinstance(number, int) and dtype is torch.int64 else made
     with machine.recorder.silence():
         made = torch.tensor(number, dtype=dtype)
-    machine.recorder.tracks.adopt(made, made=True)
+        machine.recorder.tracks.adopt(made, made=True)
     return made
 
 
