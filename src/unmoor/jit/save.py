@@ -8,6 +8,7 @@ from typing import IO
 from unmoor import archive
 from unmoor.ir.target import ALL, Target
 from unmoor.jit.examples import most
+from unmoor.jit.progress import telling
 from unmoor.jit.report import Report
 from unmoor.jit.traced import TracedFunction, TracedModule
 
@@ -38,12 +39,18 @@ def save(
     says; larger ones give way to smaller inputs made from them. `examples=False` leaves them out.
     """
     most(examples)
-    report = traced.check() if check else None
-    if isinstance(file, str | os.PathLike):
-        digest = Digest(archive.write_file(traced.image(targets, examples), file))
-    else:
-        data = traced.to_bytes(targets, examples)
-        file.write(data)
-        digest = Digest(archive.digest(data))
+    with telling("writing the file"):
+        report = _checked(traced) if check else None
+        if isinstance(file, str | os.PathLike):
+            digest = Digest(archive.write_file(traced.image(targets, examples), file))
+        else:
+            data = traced.to_bytes(targets, examples)
+            file.write(data)
+            digest = Digest(archive.digest(data))
     digest.report = report
     return digest
+
+
+def _checked(traced: TracedFunction | TracedModule) -> Report:
+    with telling("comparing with the original"):
+        return traced.check()

@@ -17,6 +17,7 @@ from unmoor.ir.recording import ExampleTensor, Recording
 from unmoor.ir.signature import Mapping, Structure
 from unmoor.ir.signature import Sequence as SequenceOf
 from unmoor.ir.target import Target
+from unmoor.jit.progress import telling
 from unmoor.options import Options
 from unmoor.runtime.structures import flatten
 
@@ -35,7 +36,8 @@ class Group:
 
     def link(self, targets: Sequence[Target], strip: bool = False) -> Image:
         """Everything as the image of a file."""
-        return self._linker.link([m.entry for m in self.members if m.compiled], targets, strip)
+        with telling(f"making machine code for {' and '.join(t.name for t in targets) or 'no processor'}"):
+            return self._linker.link([m.entry for m in self.members if m.compiled], targets, strip)
 
     def open(self, outputs: str, rebuild: Rebuild) -> None:
         """Gives every member the method of a new model, which goes on with the state of the one before."""
@@ -98,7 +100,8 @@ class Specialisations:
 
     def add(self, example: tuple[ExampleTensor, ...]) -> Compiled:
         """The program for an example, compiled unless one is there that fits."""
-        compiled = compile_recording(self.recording, example, self.options)
+        with telling(f"compiling {self.recording.graph.name}"):
+            compiled = compile_recording(self.recording, example, self.options)
         same = self._compiled.setdefault(tuple((e.dtype.name, len(e.shape)) for e in example), [])
         for known in same:
             if known.signature == compiled.signature:

@@ -20,6 +20,7 @@ from unmoor.jit.check import check
 from unmoor.jit.code import is_large, python_source
 from unmoor.jit.examples import most, with_examples
 from unmoor.jit.listing import Listing
+from unmoor.jit.progress import telling
 from unmoor.jit.report import MethodReport, Report
 from unmoor.jit.specialisations import Group, Specialisations
 from unmoor.merge import Merged
@@ -61,8 +62,9 @@ def trace(
             raise ValueError(f"modes is {modes!r}; it holds 'eval' and 'train', each once")
         calls = {f"{METHOD}.{mode}": (fn, args, kwargs, mode) for mode in modes}
         return TracedModule(calls, Options(), dict.fromkeys(calls, dims))
-    recording = capture.record(fn, args, kwargs, dims)
-    return TracedFunction(fn, recording, Options(), capture.keep_original(fn, args, kwargs, dims=dims), dims=dims)
+    with telling(f"recording {getattr(fn, '__name__', type(fn).__name__)}"):
+        recording = capture.record(fn, args, kwargs, dims)
+        return TracedFunction(fn, recording, Options(), capture.keep_original(fn, args, kwargs, dims=dims), dims=dims)
 
 
 def trace_module(module: Any, inputs: Mapping[str, Any], dims: Mapping[str, Dims] | None = None) -> TracedModule:
