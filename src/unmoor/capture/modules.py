@@ -270,7 +270,8 @@ class Snapshot:
                 if names:
                     target = vars(module) if group == "" else vars(module)[group]
                     left = {k: now[group].get(k, MISSING) for k in names}
-                    changed.update({f"{path}.{k}" if path else k: (target, k, left[k]) for k in names})
+                    own = {k: f"{group}[{k}]" if group in HOOKS else k for k in names}
+                    changed.update({f"{path}.{own[k]}" if path else own[k]: (target, k, left[k]) for k in names})
                     for k in names:
                         target.pop(k, None)
                     target.update({k: values[k] for k in names if k in values})
@@ -278,7 +279,8 @@ class Snapshot:
 
 
 MISSING = object()  # no value at all
-_GROUPS = ("_parameters", "_buffers", "_modules")
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_forward_hooks_with_kwargs", "_forward_pre_hooks_with_kwargs")
+_GROUPS = ("_parameters", "_buffers", "_modules", *HOOKS)  # a call may install hooks, and note that it did
 
 
 def _attributes(module: nn.Module) -> dict[str, dict[str, Any]]:

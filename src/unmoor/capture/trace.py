@@ -407,6 +407,8 @@ def _kept_as_it_is(modules: Modules, tape: Tape, tracks: Tracks) -> Iterator[tup
         states_now = _names_of_states(tracks)
         left.update({name: place for name, place in snapshot.restore().items() if name not in states_now})
         for name in left:
+            if "_hooks" in name:  # each with the attribute that says that it is there
+                continue
             tape.assume(Froze.STATE, _attribute_changed(name), source=NOWHERE)
 
 

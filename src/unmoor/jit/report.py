@@ -40,6 +40,8 @@ class MethodReport:
     def __str__(self) -> str:
         if self.skipped:
             return f"not checked: {self.skipped}"
+        if not self.compared:
+            return "\n".join(["not checked: no input could be compared", *self._details()])
         close = f"within {self.worst:.1g} of the largest element" if self.worst else "in every element"
         text = f"checked on {len(self.compared)} inputs: equal to {self.against} {close} ({self.seconds:.1f} s)"
         lines = [text, *self._details()]
@@ -50,7 +52,7 @@ class MethodReport:
         close = [
             f"{name} {distance:.1g}" + (f" at {at}" if distance else "") for name, (distance, at) in self.off.items()
         ]
-        lines.append(f"  off by    {_some(close)}")
+        lines = [*lines, f"  off by    {_some(close)}"] if self.compared else []
         if self.refused:
             lines.append(
                 f"  refused   {len(self.refused)}, by the program's checks or by eager PyTorch, which is fine:"

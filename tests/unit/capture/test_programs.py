@@ -189,3 +189,27 @@ def test_operators_with_several_names(replay):
         return torch.min(x, y), torch.max(x, y), both, both.long() & 1
 
     replay(f, torch.randn(3, 4), torch.randn(4)).agrees(torch.randn(5, 2), torch.randn(5, 2))
+
+
+class Hooked(torch.nn.Module):
+    """Installs a hook at its first call, and notes that it did, as libraries do that collect hidden states."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner, self.seen = torch.nn.Linear(3, 3), []
+
+    def forward(self, x):
+        if not getattr(self, "installed", False):
+            self.inner.register_forward_hook(lambda module, args, result: self.seen.append(result))
+            self.installed = True
+        self.seen.clear()
+        self.inner(x)
+        return torch.cat(self.seen)
+
+
+def test_hooks_that_a_call_installs_are_taken_off_again():
+    net = Hooked().eval()
+    x = torch.rand(2, 3)
+    record(net, (x,))
+    assert not net.inner._forward_hooks and not hasattr(net, "installed")
+    assert net(x).shape == net(x).shape == (2, 3)
