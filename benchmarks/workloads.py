@@ -8,13 +8,14 @@ from dataclasses import dataclass
 import convolutional
 import dense
 import elementwise
+import recurrent
 import torch
 import transformer_models
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 Made = tuple[nn.Module, tuple[torch.Tensor, ...]]
-FAMILIES = (elementwise, dense, transformer_models, convolutional)
+FAMILIES = (elementwise, dense, transformer_models, convolutional, recurrent)
 MAKERS: dict[str, Callable[[], Made]] = {name: make for family in FAMILIES for name, make in family.MAKERS.items()}
 
 

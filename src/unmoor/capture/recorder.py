@@ -16,7 +16,7 @@ from unmoor.capture.guards import Guards
 from unmoor.capture.layout import Layout
 from unmoor.capture.memory import as_strided
 from unmoor.capture.numbers import Float, Int, Number, number_of, wrap
-from unmoor.capture.refusals import refuse, unknown_op
+from unmoor.capture.refusals import higher_order, refuse, unknown_op
 from unmoor.capture.schemas import IDENTITIES, OVERWRITES, READS, Plan, bind, plan
 from unmoor.capture.tape import Tape
 from unmoor.capture.through import Derivation
@@ -429,6 +429,8 @@ def concrete(value: Any) -> Any:
 class RecordingMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """The dispatch mode that hands every op to a recorder."""
 
+    supports_higher_order_operators = True  # they come here, to be refused by name
+
     def __init__(self, recorder: Recorder) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.recorder = recorder
@@ -444,5 +446,7 @@ class RecordingMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
         recorder = self.recorder
         if recorder.quiet:
             return func(*args, **(kwargs or {}))
+        if not isinstance(func, OpOverload):
+            raise higher_order(recorder.tape.where(), func.name())
         with recorder.silence():
             return recorder.dispatch(func, args, kwargs or {})

@@ -50,6 +50,13 @@ def unknown_op(source: Source, overload: str, known: Iterable[str]) -> Unsupport
     )
 
 
+def higher_order(source: Source, name: str) -> Unsupported:
+    """An operator of torch that takes functions of the user's."""
+    branch = "write an ordinary `if`, and give an example of each side: traced.add_example(...)"
+    loop = "write an ordinary loop: its number of turns is then that of the example, and checked"
+    return refuse(source, f"torch's operator {name} is not supported", branch if name == "cond" else loop)
+
+
 def leaf_written(source: Source, op: str, origin: str) -> Unsupported:
     """A write to a tensor that requires grad, which eager PyTorch refuses, too."""
     return refuse(

@@ -87,3 +87,16 @@ def test_code_without_source_is_traced_too():
     exec("def f(x):\n    return x + 1 if float(x.sum()) > 0 else x\n", scope)
     recording = record(scope["f"], (torch.ones(2),))  # type: ignore[arg-type]
     assert [n.op for n in recording.graph.nodes][1:4] == ["prim::item", "prim::compare", "prim::guard"]
+
+
+@pytest.mark.parametrize(
+    ("program", "text"),
+    [
+        (lambda x: torch.cond(x.sum() > 0, lambda y: y + 1, lambda y: y - 1, (x,)), r"cond is.*add_example"),
+        (lambda x: torch.while_loop(lambda y: y.sum() < 9, lambda y: (y + 1,), (x,)), r"while_loop is.*ordinary loop"),
+    ],
+    ids=["cond", "while_loop"],
+)
+def test_operators_that_take_functions_are_refused_by_name(program, text):
+    with pytest.raises(Unsupported, match=rf"test_refusals.py:\d+.*{text}"):
+        record(program, (torch.ones(2),))
