@@ -20,6 +20,7 @@ bench: $(VENV)/built
 	OMP_NUM_THREADS=2 $(BIN)/python benchmarks/compare.py --threads 2 $(WORKLOADS)
 	$(BIN)/python benchmarks/table.py
 	$(BIN)/python benchmarks/native.py
+	$(BIN)/python benchmarks/resident.py
 
 # What takes too long for every commit: data races in the native runtime, all of torch's op database, on top of everything else.
 long: test

@@ -14,19 +14,22 @@ static PyObject *status_error(const um_error *error) {
   return NULL;
 }
 
-/* Model(source, weights, trust, digest, threads): source is a path (str) or the file's bytes, weights a buffer or None. */
+/* Model(source, weights, trust, digest, threads, huge): source is a path (str) or the file's bytes, weights a buffer or
+ * None; huge: are weights of the file copied into huge pages? */
 static PyObject *model_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords) {
   PyObject *source, *weights;
-  int trust;
+  int trust, huge;
   const char *digest;
   Py_ssize_t threads;
-  static char *names[] = {"source", "weights", "trust", "digest", "threads", NULL};
-  if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OOizn", names, &source, &weights, &trust, &digest, &threads))
+  static char *names[] = {"source", "weights", "trust", "digest", "threads", "huge", NULL};
+  if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OOiznp", names, &source, &weights, &trust, &digest, &threads,
+                                   &huge))
     return NULL;
   ModelObject *self = (ModelObject *)type->tp_alloc(type, 0);
   if (self == NULL) return NULL;
   self->threads = threads;
-  um_open_options options = {.size = sizeof options, .trust = (um_trust)trust, .digest = digest};
+  um_open_options options = {.size = sizeof options, .trust = (um_trust)trust, .digest = digest,
+                             .weights_in = huge ? UM_WEIGHTS_HUGE : UM_WEIGHTS_MAPPED};
   if (weights != Py_None) {
     if (PyObject_GetBuffer(weights, &self->weights, PyBUF_SIMPLE) != 0) goto fail;
     options.weights = self->weights.buf;

@@ -67,6 +67,12 @@ typedef enum um_trust {
   UM_TRUST_DIGEST = 2 /* run it if the file's digest is `digest` */
 } um_trust;
 
+/* Where are the weights while a model is open? */
+typedef enum um_weights_in {
+  UM_WEIGHTS_MAPPED = 0, /* where the file is: mapped, or in the caller's memory. Processes share them; least memory */
+  UM_WEIGHTS_HUGE = 1    /* copied into memory of their own, of huge pages where the system gives them: faster calls */
+} um_weights_in;
+
 typedef struct um_error {
   um_status status;
   char message[UM_ERROR_LENGTH]; /* UTF-8, zero-terminated */
@@ -97,6 +103,7 @@ typedef struct um_open_options {
   const char *digest;  /* "sha256:<64 hex digits>", for UM_TRUST_DIGEST */
   const void *weights; /* the weights section, where it is kept apart from the file; NULL: in the file */
   size_t weights_bytes;
+  um_weights_in weights_in; /* for weights that the file holds */
 } um_open_options;
 
 /* The host's own threads: calls work(task, k) once for each k below `count`, on any threads and in any order, and returns

@@ -6,7 +6,7 @@ int main(int count, char **words) {
   um_model *model = NULL;
   um_session *session = NULL;
   um_error error;
-  um_open_options options = {sizeof(um_open_options), UM_TRUST_YES, NULL, NULL, 0};
+  um_open_options options = {sizeof(um_open_options), UM_TRUST_YES, NULL, NULL, 0, UM_WEIGHTS_MAPPED};
   float x[3] = {1.0f, 1.0f, 1.0f};
   int64_t shape[1] = {3};
   um_tensor input = {0}, output = {0};

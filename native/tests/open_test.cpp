@@ -7,6 +7,7 @@
 #include "base/cpu.h"
 #include "doctest.h"
 #include "files.h"
+#include "vm/model.h"
 
 using namespace test;
 
@@ -285,4 +286,21 @@ TEST_CASE("weights may be kept apart from the file") {
   um_model_free(model);
   const Bytes whole = Example().Encode();
   CHECK(um_open_memory(whole.data(), whole.size(), &options, &model, &error) == UM_WRONG_ARGUMENT);
+}
+
+TEST_CASE("weights in the caller's memory stay there, or are copied where that is asked for") {
+  Bytes file = Example().Encode();
+  um_open_options options = {};
+  options.size = sizeof options;
+  options.trust = UM_TRUST_YES;
+  um_model* model = nullptr;
+  um_error error;
+  for (const um_weights_in where : {UM_WEIGHTS_MAPPED, UM_WEIGHTS_HUGE}) {
+    options.weights_in = where;
+    REQUIRE(um_open_memory(file.data(), file.size(), &options, &model, &error) == UM_OK);
+    const uint8_t* weights = model->archive.weights().data();
+    const bool inside = weights >= file.data() && weights < file.data() + file.size();
+    CHECK((!inside || where == UM_WEIGHTS_MAPPED));
+    um_model_free(model);
+  }
 }

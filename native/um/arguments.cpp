@@ -85,7 +85,7 @@ bool ReadOptions(int count, char** words, Options* options) {
       continue;
     }
     const bool known = strcmp(word, "--trust") == 0 || strcmp(word, "--method") == 0 || strcmp(word, "-o") == 0 ||
-                       strcmp(word, "--seconds") == 0 || strcmp(word, "--threads") == 0;
+                       strcmp(word, "--seconds") == 0 || strcmp(word, "--threads") == 0 || strcmp(word, "--weights") == 0;
     if (!known) {
       Complain("there is no option %s; `um --help` lists them", word);
       return false;
@@ -97,6 +97,13 @@ bool ReadOptions(int count, char** words, Options* options) {
     if (strcmp(word, "--trust") == 0) options->trust = words[k];
     if (strcmp(word, "--method") == 0) options->method = words[k];
     if (strcmp(word, "-o") == 0) options->outputs.Add(words[k]);
+    if (strcmp(word, "--weights") == 0) {
+      options->huge_weights = strcmp(words[k], "huge") == 0;
+      if (!options->huge_weights && strcmp(words[k], "map") != 0) {
+        Complain("--weights %s: map or huge is wanted", words[k]);
+        return false;
+      }
+    }
     if (strcmp(word, "--threads") == 0) {
       char* end = nullptr;
       const long threads = strtol(words[k], &end, 10);
@@ -130,6 +137,7 @@ um_model* Open(const Options& options) {
   um_open_options how = {};
   how.size = sizeof how;
   how.trust = UM_TRUST_NO;
+  how.weights_in = options.huge_weights ? UM_WEIGHTS_HUGE : UM_WEIGHTS_MAPPED;
   if (strcmp(options.trust, "yes") == 0) how.trust = UM_TRUST_YES;
   if (strncmp(options.trust, "sha256:", 7) == 0) {
     how.trust = UM_TRUST_DIGEST;

@@ -34,6 +34,19 @@ double Measure(Call& call, size_t calls, um_error* error) {
   return (Now() - start) / static_cast<double>(calls);
 }
 
+// The most memory that this process has had resident so far, in KiB; 0 where the system does not tell.
+long PeakMemory() {
+  FILE* status = fopen("/proc/self/status", "r");
+  if (status == nullptr) return 0;
+  char line[256];
+  long peak = 0;
+  while (peak == 0 && fgets(line, sizeof line, status) != nullptr) {
+    if (sscanf(line, "VmHWM: %ld", &peak) != 1) peak = 0;
+  }
+  fclose(status);
+  return peak;
+}
+
 }  // namespace
 
 int Bench(const Options& options) {
@@ -66,6 +79,8 @@ int Bench(const Options& options) {
     printf("call     %.1f ns median, %.1f ns least, of %zu x %zu calls\n", median, times[0], times.size(), calls);
     printf("work     %" PRId64 " flops (%.2f GFLOP/s), %" PRId64 " bytes (%.2f GB/s), %" PRId64 " bytes of arena\n",
            flops, static_cast<double>(flops) / median, traffic, static_cast<double>(traffic) / median, arena);
+    const long peak = PeakMemory();
+    if (peak > 0) printf("memory   %ld KiB resident at the most, %zu bytes of weights\n", peak, um_weight_bytes(model));
   }
   um_session_free(call.session);
   um_model_free(model);

@@ -24,6 +24,7 @@ constexpr const char* kHelp =
     "  --method NAME                the entry point (the first one)\n"
     "  -o FILE.npy                  writes an output instead of printing it; once for each output\n"
     "  --threads N                  how many threads a call may use (1)\n"
+    "  --weights map|huge           where the weights are: mapped, or copied into huge pages (map)\n"
     "  --seconds S                  how long bench measures (1)\n"
     "\n"
     "Exit codes: 0 it worked, 1 it failed, 2 the command line makes no sense.\n";

@@ -37,6 +37,7 @@ struct Options {
   const char* trust = "no";
   double seconds = 1.0;
   size_t threads = 1;
+  bool huge_weights = false;
   List<const char*> outputs;
   List<const char*> arguments;
 };

@@ -18,7 +18,7 @@ struct Trust {
   uint8_t digest[um::kDigestBytes];
 };
 
-um_status ReadOptions(const um_open_options* options, Trust* trust, um::ApartWeights* weights, um_error* error) {
+um_status ReadOptions(const um_open_options* options, Trust* trust, um::WeightSource* weights, um_error* error) {
   if (options == nullptr) return UM_OK;
   if (options->size != sizeof *options) {
     return Fail(error, UM_WRONG_ARGUMENT, "um_open_options.size is %zu; this runtime's is %zu", options->size,
@@ -26,6 +26,7 @@ um_status ReadOptions(const um_open_options* options, Trust* trust, um::ApartWei
   }
   weights->data = static_cast<const uint8_t*>(options->weights);
   weights->bytes = options->weights_bytes;
+  weights->copied = options->weights_in == UM_WEIGHTS_HUGE;
   switch (options->trust) {
     case UM_TRUST_NO:
       return UM_OK;
@@ -46,7 +47,7 @@ um_status ReadOptions(const um_open_options* options, Trust* trust, um::ApartWei
 
 um_status Load(um_model* model, const um::Source& source, const um_open_options* options, um_error* error) {
   Trust trust;
-  um::ApartWeights weights;
+  um::WeightSource weights;
   UM_TRY(ReadOptions(options, &trust, &weights, error));
   const um::Cpu cpu = um::DetectCpu();
   UM_TRY(model->archive.Open(source, weights, cpu, error));

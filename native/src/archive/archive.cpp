@@ -47,12 +47,12 @@ um_status BreaksRules(const char* section, um_error* error) {
 
 }  // namespace
 
-um_status Archive::Open(const Source& source, const ApartWeights& apart, const Cpu& cpu, um_error* error) {
+um_status Archive::Open(const Source& source, const WeightSource& weights, const Cpu& cpu, um_error* error) {
   accelerated_ = cpu.sha;
   UM_TRY(ReadTable(source, error));
   UM_TRY(CheckPlaces(error));
   UM_TRY(ReadSections(source, error));
-  UM_TRY(ReadWeights(source, apart, error));
+  UM_TRY(ReadWeights(source, weights, error));
   return CheckSections(error);
 }
 
@@ -152,28 +152,29 @@ um_status Archive::ReadSections(const Source& source, um_error* error) {
   return ReadSource(source, 0, head_.data(), static_cast<size_t>(head_end_), error);
 }
 
-// Large weights are mapped; those in the caller's memory stay there, where their alignment serves.
-um_status Archive::ReadWeights(const Source& source, const ApartWeights& apart, um_error* error) {
+// Unless they are to be copied, large weights are mapped, and those in memory stay there, where their alignment serves.
+um_status Archive::ReadWeights(const Source& source, const WeightSource& weights, um_error* error) {
   const size_t bytes = static_cast<size_t>(weight_entry_->bytes);
   if (weight_entry_->flags == format::kSectionApart) {
-    if (apart.data == nullptr && bytes > 0) {
+    if (weights.data == nullptr && bytes > 0) {
       return Fail(error, UM_WRONG_ARGUMENT, "the file's weights are kept apart from it: give them in the options");
     }
-    if (apart.bytes < bytes || (bytes > 0 && !IsAligned(apart.data, kBlockAlignment))) {
+    if (weights.bytes < bytes || (bytes > 0 && !IsAligned(weights.data, kBlockAlignment))) {
       return Fail(error, UM_WRONG_ARGUMENT, "the weights must be %zu bytes at an address that is a multiple of %zu",
                   bytes, kBlockAlignment);
     }
-    weights_ = {apart.data, bytes};
+    weights_ = {weights.data, bytes};
     return UM_OK;
   }
-  if (apart.data != nullptr) {
+  if (weights.data != nullptr) {
     return Fail(error, UM_WRONG_ARGUMENT, "weights were given, but the file holds its own");
   }
-  if (source.file != nullptr && bytes >= kMapFrom && source.file->Map(weight_entry_->offset, bytes, &weight_pages_)) {
+  const bool stay = !weights.copied && bytes > 0;
+  if (stay && source.file != nullptr && bytes >= kMapFrom && source.file->Map(weight_entry_->offset, bytes, &weight_pages_)) {
     weights_ = {weight_pages_.data(), bytes};
     return UM_OK;
   }
-  if (source.memory != nullptr && bytes > 0 && IsAligned(source.memory + weight_entry_->offset, kBlockAlignment)) {
+  if (stay && source.memory != nullptr && IsAligned(source.memory + weight_entry_->offset, kBlockAlignment)) {
     weights_ = {source.memory + weight_entry_->offset, bytes};
     return UM_OK;
   }

@@ -27,10 +27,11 @@ struct Source {
   uint64_t bytes = 0;
 };
 
-// Weights that are kept apart from the file; null where the file should hold them.
-struct ApartWeights {
+// Where weights come from: apart from the file, or, where `data` is null, from the file; from there they may be copied.
+struct WeightSource {
   const uint8_t* data = nullptr;
   size_t bytes = 0;
+  bool copied = false;
 };
 
 // An opened file: everything but the weights is a copy, made before it was checked. Nobody can change it afterwards.
@@ -41,7 +42,7 @@ class Archive {
   Archive& operator=(const Archive&) = delete;
 
   // Checks the structure whole: sizes, order, padding and every digest.
-  [[nodiscard]] um_status Open(const Source& source, const ApartWeights& apart, const Cpu& cpu, um_error* error);
+  [[nodiscard]] um_status Open(const Source& source, const WeightSource& weights, const Cpu& cpu, um_error* error);
 
   // The bytes of a section; none where the file does not have it. Not for weights and code.
   Span<const uint8_t> section(format::SectionKind kind) const { return sections_[static_cast<uint32_t>(kind)]; }
@@ -54,7 +55,7 @@ class Archive {
   um_status ReadTable(const Source& source, um_error* error);
   um_status CheckPlaces(um_error* error);
   um_status ReadSections(const Source& source, um_error* error);
-  um_status ReadWeights(const Source& source, const ApartWeights& apart, um_error* error);
+  um_status ReadWeights(const Source& source, const WeightSource& weights, um_error* error);
   um_status CheckSections(um_error* error);
   um_status KeepCode(const format::SectionEntry& entry, Span<const uint8_t> bytes, um_error* error);
 

@@ -14,13 +14,16 @@ from unmoor.runtime.structures import rebuild
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model(parser)
     add_tensors(parser)
+    parser.add_argument("--weights", choices=("map", "huge"), default="map", help="mapped, or in huge pages (map)")
     parser.add_argument("--threads", type=thread_count, default=1, metavar="N", help="how many a call may use (1)")
     parser.add_argument("--seconds", type=float, default=1.0, help="how long to measure (1)")
 
 
 def execute(asked: argparse.Namespace) -> int:
     start = time.perf_counter()
-    model = load(asked.file, trust=trust_of(asked.trust), method=asked.method, threads=asked.threads)
+    model = load(
+        asked.file, trust=trust_of(asked.trust), method=asked.method, threads=asked.threads, weights=asked.weights
+    )
     loaded = time.perf_counter()
     args, kwargs = rebuild(model.arguments, tuple(read_tensors(asked.tensors, model.signatures)))
     before = time.perf_counter()

@@ -18,12 +18,15 @@ from unmoor.runtime.structures import rebuild
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model(parser)
     add_tensors(parser)
+    parser.add_argument("--weights", choices=("map", "huge"), default="map", help="mapped, or in huge pages (map)")
     parser.add_argument("--threads", type=thread_count, default=1, metavar="N", help="how many a call may use (1)")
     parser.add_argument("-o", "--output", metavar="FILE", help="write the outputs to FILE.npy (one) or FILE.npz (any)")
 
 
 def execute(asked: argparse.Namespace) -> int:
-    model = load(asked.file, trust=trust_of(asked.trust), method=asked.method, threads=asked.threads)
+    model = load(
+        asked.file, trust=trust_of(asked.trust), method=asked.method, threads=asked.threads, weights=asked.weights
+    )
     args, kwargs = rebuild(model.arguments, tuple(read_tensors(asked.tensors, model.signatures)))
     outputs = dict(named(model(*args, **kwargs), "output"))
     if asked.output:

@@ -15,6 +15,7 @@ def load(
     *,
     trust: bool | str = False,
     threads: int = 1,
+    weights: str = "map",
     method: str | None = None,
 ) -> runtime.Model:
     """A saved file as a model: tensors in, tensors out, torch's or NumPy's as they are given.
@@ -23,6 +24,8 @@ def load(
             from the file's verified kernels where llvmlite is installed; else a call raises NotTrusted.
     threads how many threads a call may use, as far as the process may use so many processors; those who call the model
             at the same time share them. The results are the same to the bit for every number
+    weights "map": they stay where the file is, which takes least memory, and processes share them; "huge": they are
+            copied into memory of their own, of huge pages where the system gives them: calls on large ones are faster
     method  the method that calling the model calls
 
     A call that fits no signature of the file is compiled from the recorded graph where llvmlite is installed, else it
@@ -31,6 +34,8 @@ def load(
     """
     if threads < 1:
         raise ValueError(f"threads is {threads}; a call needs at least one")
+    if weights not in ("map", "huge"):
+        raise ValueError(f'weights is {weights!r}; "map" and "huge" are there')
     source, opened = _held(file)
     if not trust:
         from unmoor.jit.recompile import compiling_target, made_again
@@ -47,7 +52,7 @@ def load(
         recompiler = again.setdefault("recompiler", Recompiler(source, digest))
         return recompiler.missed(model, name, args, kwargs, error)
 
-    model = runtime.open(opened, trust=trust, method=method, on_miss=missed, threads=threads)
+    model = runtime.open(opened, trust=trust, method=method, on_miss=missed, threads=threads, huge=weights == "huge")
     return model
 
 

@@ -21,6 +21,7 @@ def open(
     outputs: str = "inputs",
     rebuild: Rebuild = as_plain_data,
     threads: int = 1,
+    huge: bool = False,
 ) -> Model:
     """Opens a file: a path, or its bytes.
 
@@ -32,8 +33,9 @@ def open(
     outputs  "inputs": torch tensors out where a torch tensor came in, else NumPy arrays; or "torch" or "numpy"
     rebuild  makes the returned value from its structure and the outputs; by default dataclasses come back as dicts
     threads  how many threads a call may use; they are shared by all who call the model
+    huge     copy weights that the file holds into memory of their own, of huge pages
 
     Raises ArchiveError for a file that is not sound, NotTrusted for another digest than `trust`, OSError where it
     cannot be read. Without trust the file can be looked at; a call raises NotTrusted.
     """
-    return Model(source, trust, weights, method, on_miss, outputs, rebuild, threads)
+    return Model(source, trust, weights, method, on_miss, outputs, rebuild, threads, huge)

@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 
 class Model:
-    def __init__(self, source: str | Any, weights: Any, trust: int, digest: str | None, threads: int) -> None: ...
+    def __init__(
+        self, source: str | Any, weights: Any, trust: int, digest: str | None, threads: int, huge: bool
+    ) -> None: ...
     digest: str
     engine: str
     def methods(self) -> list[tuple[str, str, list[tuple[str, str, str, int, int, bytes]]]]: ...

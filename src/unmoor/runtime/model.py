@@ -194,8 +194,9 @@ class Model(Method):
         outputs_as: str,
         rebuild: Rebuild,
         threads: int,
+        huge: bool,
     ) -> None:
-        self._handle = _open(source, trust, weights, threads)
+        self._handle = _open(source, trust, weights, threads, huge)
         described = self._handle.methods()
         made: dict[str, tuple[Any, ...]] = {}
         for number, (name, assumptions, signatures) in enumerate(described):
@@ -282,13 +283,13 @@ def _structures(name: str, signatures: list[Described]) -> tuple[Structure, Stru
         raise ArchiveError(f"the file is damaged: {error}") from error
 
 
-def _open(source: Any, trust: bool | str, weights: Any, threads: int) -> _native.Model:
+def _open(source: Any, trust: bool | str, weights: Any, threads: int, huge: bool) -> _native.Model:
     path = os.fspath(source) if isinstance(source, os.PathLike) else source
     digest = trust if isinstance(trust, str) else None
     if digest is not None and not re.fullmatch("sha256:[0-9a-f]{64}", digest):
         raise NotTrusted(f"trust is True, False or a digest, 'sha256:' and 64 hex digits; {digest!r} is none of them")
     try:
-        return _native.Model(path, weights, 2 if digest is not None else int(trust), digest, threads)
+        return _native.Model(path, weights, 2 if digest is not None else int(trust), digest, threads, huge)
     except RuntimeError as error:
         if len(error.args) == 2 and isinstance(error.args[0], int):
             raise error_of(*error.args) from None

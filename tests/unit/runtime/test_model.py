@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from tests.archive_images import copies, copying, image
 
+import unmoor
 from unmoor import archive, runtime
 from unmoor.dtypes import ALL, BY_NUMPY, DType, bf16, f32, i64
 from unmoor.errors import ArchiveError, NotTrusted, SignatureError
@@ -160,6 +161,20 @@ def test_paths_are_opened(tmp_path: Path) -> None:
         assert runtime.open(p)(np.ones((1, 1), np.float32)) == 1
     with pytest.raises(OSError, match=r"missing\.unmoor"):
         runtime.open(tmp_path / "missing.unmoor")
+
+
+def test_weights_may_be_mapped_or_in_huge_pages(tmp_path: Path) -> None:
+    path = tmp_path / "net.unmoor"
+    net = torch.nn.Linear(300, 300)
+    x = torch.ones(2, 300)
+    with torch.no_grad():
+        digest = unmoor.save(unmoor.trace(net, x), path)
+        for where in ("map", "huge"):
+            for file in (path, path.read_bytes()):
+                got = unmoor.load(file, trust=digest, weights=where)(x)
+                torch.testing.assert_close(got, net(x))
+    with pytest.raises(ValueError, match="weights is 'heap'"):
+        unmoor.load(path, weights="heap")
 
 
 # -- what is refused -------------------------------------------------------------------------------
