@@ -108,6 +108,7 @@ def _install() -> None:
     for name, handler in _PROPERTIES.items():
         _replace(torch.Tensor, name, _property(handler))
     _replace(math, "sqrt", _sqrt)
+    _replace(torch, "linspace", _linspace)
     for name, handler in _FUNCTIONS.items():
         _replace(torch, name, _method(handler))
     _replace(torch, "compile", _as_written)
@@ -333,15 +334,23 @@ def _literal(recorder: Recorder, original: Method, data: Any, *args: Any, **kwar
     return _aloud(recorder, original, data, *args, **kwargs)
 
 
-def _linspace(recorder: Recorder, original: Method, start: Any, end: Any, steps: Any, **options: Any) -> Any:
+def _linspace(original: Any) -> Method:
     """torch.linspace, whose number of steps torch would take as a plain int."""
-    if not isinstance(steps, Int) or isinstance(start, torch.Tensor) or isinstance(end, torch.Tensor):
-        return _aloud(recorder, original, start, end, steps, **options)
-    result = original(concrete(start), concrete(end), concrete(steps), **options)
-    ours = [start, end, steps, options.get("dtype")]
-    made = recorder.record("aten::linspace", tuple(map(recorder.argument, ours)), ours, result, aliases=False)
-    recorder.tracks.of(made).kind = "computed"
-    return made
+
+    def linspace(*args: Any, **kwargs: Any) -> Any:
+        recorder = active()
+        steps = kwargs.get("steps", args[2] if len(args) > 2 else None)
+        given = {**dict(zip(("start", "end", "steps"), args, strict=False)), **kwargs}
+        ours = [given.get(name) for name in ("start", "end", "steps", "dtype")]
+        if recorder is None or not isinstance(steps, Int) or any(isinstance(v, torch.Tensor) for v in ours):
+            return original(*args, **kwargs)
+        with recorder.silence():
+            result = original(*map(concrete, args), **{k: concrete(v) for k, v in kwargs.items()})
+            made = recorder.record("aten::linspace", tuple(map(recorder.argument, ours)), ours, result, aliases=False)
+            recorder.tracks.of(made).kind = "computed"
+            return made
+
+    return linspace
 
 
 def _aloud(recorder: Recorder, original: Method, *args: Any, **kwargs: Any) -> Any:
@@ -493,7 +502,6 @@ _FUNCTIONS: dict[str, Method] = {
     "as_tensor": _literal,
     "asarray": _literal,
     "from_numpy": _literal,
-    "linspace": _linspace,
     "to_dlpack": _leaves("to_dlpack"),
 }
 _PROPERTIES: dict[str, Method] = {

@@ -267,6 +267,7 @@ PRODUCTS: list[Op] = [
         lambda aten, a, b, dim: aten.sum(aten.mul(a, b), (dim,)),
         (Rand(3, 4), Rand(4)),
         tolerance=SUMS,
+        stepwise=True,
     ),
     formula(
         "tensordot",

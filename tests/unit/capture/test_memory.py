@@ -78,3 +78,11 @@ def test_steps_of_linspace_stay_sizes() -> None:
     """torch takes them as a plain int; the trace does not."""
     traced = trace(lambda x: x + torch.linspace(0, 1, x.shape[-1]), torch.ones(2, 8))
     torch.testing.assert_close(traced(torch.ones(1, 11)), torch.ones(1, 11) + torch.linspace(0, 1, 11))
+
+
+def test_linspace_takes_its_arguments_by_name() -> None:
+    """As the windows of torch.signal call it."""
+    traced = trace(lambda x: x + torch.linspace(start=0, end=1, steps=x.shape[0], dtype=torch.float32), torch.ones(8))
+    torch.testing.assert_close(traced(torch.ones(5)), torch.ones(5) + torch.linspace(0, 1, 5))
+    plain = trace(lambda x: x + torch.linspace(start=0, end=1, steps=3), torch.ones(3))
+    torch.testing.assert_close(plain(torch.ones(3)), torch.ones(3) + torch.linspace(0, 1, 3))
