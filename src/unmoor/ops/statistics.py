@@ -286,6 +286,7 @@ STATISTICS: list[Op] = [
         _logsumexp,
         (MATRIX, (1,)),
         overloads="default special_logsumexp.default",
+        stepwise=True,
     ),
     formula(
         "quantile",
