@@ -9,7 +9,9 @@
 #define LONG_FLOPS 1000000
 #define LONG_BYTES 500000
 
-enum { NOT_RUN = -1 }; /* the status that `slow` gets where the fast path did not try */
+/* Statuses that `slow` gets: the fast path did not try; the sizes break an assumption of the trace, which another program
+ * for them may not do. */
+enum { NOT_RUN = -1, NOT_PREPARED = -2 };
 enum { AS_INPUTS = 0, AS_TORCH = 1, AS_NUMPY = 2 };
 enum { RETURNS_TUPLE = 0, RETURNS_TENSOR = 1, RETURNS_STRUCTURE = 2 };
 
@@ -40,7 +42,7 @@ typedef struct {
   int64_t (*strides)[UM_MAX_RANK];
   PyObject **made;
   Py_ssize_t view_count, made_count, output_count;
-  int any_torch;
+  int any_torch, prepared;
   void *allocated;
   um_error error;
 } call;
@@ -148,8 +150,9 @@ static int run(const FunctionObject *self, call *c, Py_ssize_t input_count) {
   if (held == NULL) return 0;
   int done = 0;
   memset(c->outputs, 0, sizeof *c->outputs * (size_t)c->output_count);
-  if (um_prepare(held->session, (size_t)self->method, c->inputs, (size_t)input_count, c->outputs,
-                 (size_t)c->output_count, &c->error) == UM_OK)
+  c->prepared = um_prepare(held->session, (size_t)self->method, c->inputs, (size_t)input_count, c->outputs,
+                           (size_t)c->output_count, &c->error) == UM_OK;
+  if (c->prepared)
     done = make_outputs(self, c) != 0 ? -1 : execute(held->session, c) == UM_OK;
   if (done == 1 && copy_found(self, c) != 0) done = -1;
   session_release(self->model, held);
@@ -197,7 +200,7 @@ static int run_flat(FunctionObject *self, call *c, PyObject *const *arguments, P
   *status = NOT_RUN;
   if (!read_inputs(self, c, arguments, count)) return 0;
   int done = run(self, c, count);
-  *status = (int)c->error.status;
+  *status = c->error.status == UM_NOT_TRACED && !c->prepared ? NOT_PREPARED : (int)c->error.status;
   return done;
 }
 

@@ -84,6 +84,10 @@ bool ReadOptions(int count, char** words, Options* options) {
       only_arguments = true;
       continue;
     }
+    if (strcmp(word, "--assumptions") == 0) {
+      options->assumptions = true;
+      continue;
+    }
     const bool known = strcmp(word, "--trust") == 0 || strcmp(word, "--method") == 0 || strcmp(word, "-o") == 0 ||
                        strcmp(word, "--seconds") == 0 || strcmp(word, "--threads") == 0 || strcmp(word, "--weights") == 0;
     if (!known) {

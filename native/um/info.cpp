@@ -13,6 +13,13 @@ int Info(const Options& options) {
   }
   um_model* model = Open(options);
   if (model == nullptr) return kFailed;
+  if (options.assumptions) {
+    for (size_t m = 0; m < um_method_count(model); ++m) {
+      printf("method %s\n%s\n", um_method_name(model, m), um_assumptions_text(model, m));
+    }
+    um_model_free(model);
+    return kOk;
+  }
   printf("file     %s\n", options.file);
   printf("digest   %s\n", um_model_digest(model));
   printf("kernels  %zu, with machine code for:", um_kernel_count(model));

@@ -23,6 +23,7 @@ constexpr const char* kHelp =
     "  --trust yes|no|sha256:...    may the machine code in the file run? Yes, no, or if that is its digest (no)\n"
     "  --method NAME                the entry point (the first one)\n"
     "  -o FILE.npy                  writes an output instead of printing it; once for each output\n"
+    "  --assumptions                info: only what the trace froze, with the lines of the Python program\n"
     "  --threads N                  how many threads a call may use (1)\n"
     "  --weights map|huge           where the weights are: mapped, or copied into huge pages (map)\n"
     "  --seconds S                  how long bench measures (1)\n"

@@ -38,6 +38,7 @@ struct Options {
   double seconds = 1.0;
   size_t threads = 1;
   bool huge_weights = false;
+  bool assumptions = false;  // info: only what the trace froze
   List<const char*> outputs;
   List<const char*> arguments;
 };

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 namespace um {
 
@@ -40,14 +41,44 @@ void PutTensor(const um_tensor& tensor, Line* line) {
   line->Put("]");
 }
 
-um_status RefuseCheck(const Program& program, uint32_t check, um_error* error) {
-  const Tables& t = program.tables;
-  const format::MessageRow& message = program.messages[program.checks[check].message];
-  if (t.text(message.file)[0] != '\0') {
-    return Fail(error, UM_NOT_TRACED, "%s:%u %s", t.text(message.file), message.line, t.text(message.text));
+// What a guard's message has where it does not know what is met: `here it is another`.
+constexpr const char kAnother[] = "is another";
+
+// NotTraced, as a guard on sizes says it that asks for a number, which is `now`.
+um_status RefuseGuard(const Tables& t, const format::MessageRow& message, int64_t now, um_error* error) {
+  Line line;
+  line.Put("%s:%u ", t.text(message.file), message.line);
+  const char* text = t.text(message.text);
+  for (const char* found = strstr(text, kAnother); found != nullptr; found = strstr(text, kAnother)) {
+    line.Put("%.*sis %" PRId64, static_cast<int>(found - text), text, now);
+    text = found + sizeof kAnother - 1;
   }
+  line.Put("%s", text);
+  return Fail(error, UM_NOT_TRACED, "%s", line.text());
+}
+
+um_status RefuseCheck(const Program& program, const Misfit& misfit, um_error* error) {
+  const Tables& t = program.tables;
+  const format::MessageRow& message = program.messages[program.checks[misfit.at].message];
+  if (t.text(message.file)[0] != '\0') return RefuseGuard(t, message, misfit.wanted, error);
   return Fail(error, UM_WRONG_INPUT, "the inputs' sizes break what the trace assumes: %s, in the signature %s",
               t.text(message.text), t.text(program.row.signature));
+}
+
+// A dim that does not fit: a guard fixed it where a check of it names a line; else an op of the program did.
+um_status RefuseDim(const Program& program, const Misfit& misfit, const um_tensor* inputs, um_error* error) {
+  const Tables& t = program.tables;
+  const int64_t now = inputs[misfit.at].shape[misfit.axis];
+  for (const format::CheckRow& check : program.checks) {
+    const format::FormulaRow& f = program.formulas[check.left];
+    const format::MessageRow& message = program.messages[check.message];
+    const bool is_dim = static_cast<format::FormulaOp>(f.op) == format::FormulaOp::kDim && f.a == misfit.at &&
+                        f.b == misfit.axis && static_cast<format::CheckOp>(check.op) == format::CheckOp::kEq;
+    if (is_dim && t.text(message.file)[0] != '\0') return RefuseGuard(t, message, now, error);
+  }
+  return Fail(error, UM_WRONG_INPUT, "dim %d of input %u (%s) is %" PRId64 "; the signature %s wants %" PRId64,
+              misfit.axis, misfit.at, t.text(program.inputs[misfit.at].name), now, t.text(program.row.signature),
+              misfit.wanted);
 }
 
 }  // namespace
@@ -56,7 +87,7 @@ um_status RefuseInputs(const Program& program, const Misfit& misfit, const um_te
                        um_error* error) {
   const Tables& t = program.tables;
   const char* signature = t.text(program.row.signature);
-  const bool about_input = misfit.kind == Misfit::kDtype || misfit.kind == Misfit::kRank || misfit.kind == Misfit::kDim;
+  const bool about_input = misfit.kind == Misfit::kDtype || misfit.kind == Misfit::kRank;
   const char* name = about_input ? t.text(program.inputs[misfit.at].name) : "";
   switch (misfit.kind) {
     case Misfit::kCount:
@@ -69,10 +100,9 @@ um_status RefuseInputs(const Program& program, const Misfit& misfit, const um_te
       return Fail(error, UM_WRONG_INPUT, "input %u (%s) has %d dims; the signature %s wants %u", misfit.at, name,
                   static_cast<int>(inputs[misfit.at].rank), signature, program.inputs[misfit.at].dim_count);
     case Misfit::kDim:
-      return Fail(error, UM_WRONG_INPUT, "dim %d of input %u (%s) is %" PRId64 "; the signature %s wants %" PRId64,
-                  misfit.axis, misfit.at, name, inputs[misfit.at].shape[misfit.axis], signature, misfit.wanted);
+      return RefuseDim(program, misfit, inputs, error);
     case Misfit::kCheck:
-      return RefuseCheck(program, misfit.at, error);
+      return RefuseCheck(program, misfit, error);
     case Misfit::kOverflow:
       return Fail(error, UM_TOO_LARGE, "the inputs are too large: a size computed from them does not fit into 64 bits");
     case Misfit::kDivision:

@@ -16,7 +16,7 @@ struct Misfit {
   Kind kind = kNone;
   uint32_t at = 0;     // input; check; formula; tensor register or instruction
   int32_t axis = 0;    // kDim
-  int64_t wanted = 0;  // kDim: the size that it should have
+  int64_t wanted = 0;  // kDim: the size that it should have; kCheck: the left side as it is
 };
 
 // A buffer pointer that the caller's input or output number `index` fills in at each call, or a loop's row.

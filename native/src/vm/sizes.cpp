@@ -127,7 +127,7 @@ Misfit Plan::Evaluate() {
   }
   for (uint32_t k = 0; k < program_.checks.size(); ++k) {
     const format::CheckRow& c = program_.checks[k];
-    if (!Holds(static_cast<CheckOp>(c.op), ints_[c.left], ints_[c.right])) return {Misfit::kCheck, k};
+    if (!Holds(static_cast<CheckOp>(c.op), ints_[c.left], ints_[c.right])) return {Misfit::kCheck, k, 0, ints_[c.left]};
   }
   return {};
 }

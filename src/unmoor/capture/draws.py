@@ -9,6 +9,7 @@ import torch
 
 from unmoor.dtypes import BY_TORCH_NAME, DType, bool_, f32, f64
 from unmoor.ir.graph import Arg, Value
+from unmoor.ir.recording import Froze
 
 if TYPE_CHECKING:
     from unmoor.capture.recorder import Recorder
@@ -144,7 +145,10 @@ def record_draw(r: Recorder, func: Any, overload: str, bound: Bound, run: Callab
     for name in ("self", "mean", "std") if bound.get("dtype") is None else ():
         if isinstance(bound.get(name), torch.Tensor):
             r.dtype(bound[name])
+    r.check_random_state()
     result = run()
+    r.random_state = torch.get_rng_state()
+    r.tape.assume(Froze.RANDOM, f"{overload.partition('.')[0]} draws from the session's own generator", True)
     dtype = BY_TORCH_NAME[str(result.dtype).removeprefix("torch.")]
     assert dtype is not bool_ or overload.startswith("bernoulli")
     value = DRAWS[overload](r, bound, dtype)

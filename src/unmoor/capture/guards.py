@@ -6,22 +6,23 @@ import math
 from types import FrameType
 from typing import Any
 
+from unmoor.capture import wording
 from unmoor.capture.lookahead import Comparison, comparison_after, makes_no_difference
 from unmoor.capture.numbers import COMPARE, Number, Plain
-from unmoor.capture.source import condition_text, is_call, user_frame
+from unmoor.capture.source import (
+    asking_frame,
+    condition_text,
+    is_call,
+    is_loop,
+    is_while,
+    source_of,
+    user_frame,
+)
 from unmoor.capture.tape import Tape
+from unmoor.capture.wording import Wording
 from unmoor.ir.graph import Value
 from unmoor.ir.recording import Froze
 from unmoor.ir.types import BOOL
-
-
-def branch_message(condition: str, held: bool, inside: bool = False) -> str:
-    """What the user is told where a branch goes the other way; `inside` a call whose text is given."""
-    if inside:
-        return f"a comparison inside `{condition}` was {held} in every example; here it is {not held}"
-    if held:
-        return f"took the branch `{condition}` in every example; here it is False"
-    return f"did not take the branch `{condition}` in any example; here it is True"
 
 
 class Guards:
@@ -55,22 +56,35 @@ class Guards:
         always = isinstance(b, Number) and a.value is b.value and not data  # a size against itself
         if index is None and not always:
             held = self.tape.decide(held)
-        text, inside = self.text(index), index is None and self.tape.condition() is None and is_call(user_frame())
-        froze = Froze.BRANCH_ON_DATA if data else Froze.BRANCH_ON_SIZE
-        message = branch_message(text, held if shown is None else shown, inside)
-        self.tape.guard(condition, held, message, froze, always)
+        words = self.branch(held if shown is None else shown, data, index, inside=index is None)
+        self.tape.guard(condition, held, words, always)
         return held
 
     def truth(self, tensor: Value, held: bool) -> bool:
         """bool(tensor), which is `held` by its value, guarded."""
         condition = self.tape.pure("prim::truth", (tensor,), BOOL)
-        text = self.text()
         held = self.tape.decide(held)
-        self.tape.guard(condition, held, branch_message(text, held), Froze.BRANCH_ON_DATA)
+        self.tape.guard(condition, held, self.branch(held, True))
         return held
 
-    def equal(self, number: Number) -> None:
-        """The number is what it is in this run: Python used it as a plain one."""
+    def branch(self, held: bool, data: bool, index: int | None = None, inside: bool = False) -> Wording:
+        """The words for a condition; `inside`: where the user's line is in a call, that compares by itself."""
+        text = self.tape.condition()
+        if text is not None:
+            return wording.branch(text, held, data)
+        frame, asking = user_frame(), asking_frame()
+        if asking is not None and asking is not frame:  # a function of torch or the standard library
+            what = wording.quoted(condition_text(asking))
+            what = f"a comparison inside {what}" if inside and is_call(asking) else what
+            return wording.inside(f"{what}, in {source_of(asking)},", held, data)
+        condition = condition_text(frame, index)
+        if inside and is_call(frame):
+            return wording.inside(f"a comparison inside {wording.quoted(condition)}", held, data)
+        return wording.loop(condition, held) if is_while(frame) else wording.branch(condition, held, data)
+
+    def equal(self, number: Number, pieces: bool = False) -> None:
+        """The number is what it is in this run: Python used it as a plain one; `pieces`, as a number of tensors."""
+        frame = user_frame()
         text = self.text()
         hint = number.hint
         if isinstance(hint, float) and math.isnan(hint):
@@ -78,14 +92,10 @@ class Guards:
         else:
             condition = self.tape.pure("prim::compare", (number.value, hint, "=="), BOOL)
         if number.data:
-            message = (
-                f"`{text}` froze the value {hint!r}, read from a tensor, in every example; here it is another "
-                "(compare the tensor itself, as in `t > 0`, or keep `t.item()` symbolic instead of float(t) or int(t))"
-            )
-            self.tape.guard(condition, True, message, Froze.VALUE)
+            words = wording.value(text, hint)
         else:
-            message = f"`{text}` used a size as the number {hint!r} in every example; here it is another"
-            self.tape.guard(condition, True, message, Froze.SIZE)
+            words = wording.pieces(text, hint) if pieces else wording.size(text, hint, is_loop(frame, text))
+        self.tape.guard(condition, True, words)
 
     def comparison_in_caller(self, function: str) -> Comparison | None:
         """What the user's code does next with the result of `function(...)`, where it is a comparison."""
@@ -115,7 +125,7 @@ class Guards:
     def as_text(self, number: Number) -> str:
         """The number as text; what the program does with a text cannot be followed."""
         kind = Froze.VALUE if number.data else Froze.SIZE
-        self.tape.assume(kind, f"a symbolic number was turned into the text {number.hint!r}; the text is not checked")
+        self.tape.assume(kind, f"a symbolic number was turned into the text {number.hint!r}")
         return repr(number.hint)
 
 

@@ -8,13 +8,16 @@ it says and shares in the example.
 
 from __future__ import annotations
 
-from unmoor.capture.guards import Guards, branch_message
+from dataclasses import replace
+
+from unmoor.capture.guards import Guards
 from unmoor.capture.numbers import Number
 from unmoor.capture.refusals import refuse
 from unmoor.capture.tape import Tape
 from unmoor.capture.torch_private import storage_of
 from unmoor.capture.tracks import Track, Tracks
-from unmoor.ir.recording import Froze
+from unmoor.capture.wording import Wording
+from unmoor.ir.recording import EVERY, Froze
 from unmoor.ir.types import BOOL
 
 # Views that show all of their base: of a contiguous one they are contiguous at all sizes.
@@ -39,7 +42,7 @@ class Layout:
             return real
         condition = self.tape.pure("prim::is_contiguous", (track.given,), BOOL)
         held = self.tape.decide(real)
-        self.tape.guard(condition, held, branch_message(self.guards.text(), held), Froze.LAYOUT)
+        self.tape.guard(condition, held, replace(self.guards.branch(held, False), froze=Froze.LAYOUT))
         return held
 
     # -- what hangs on strides ----------------------------------------------------------------
@@ -75,10 +78,13 @@ class Layout:
                     f"trace and call with {name}.contiguous()",
                 )
             condition = self.tape.pure("prim::is_contiguous", (given.given,), BOOL)
-            text = (
-                f"used strides, with {name} contiguous in every example; here {name} is not: pass {name}.contiguous()"
+            words = Wording(
+                Froze.LAYOUT,
+                f"uses strides, with {name} contiguous",
+                f"used strides, with {name} contiguous {EVERY}; here {name} is not",
+                f"pass {name}.contiguous()",
             )
-            self.tape.guard(condition, True, text, Froze.LAYOUT)
+            self.tape.guard(condition, True, words)
         for other in self.tracks.every():
             if id(other) not in self._settled and not other.fixed and other.kind not in ("input", "state"):
                 self._settled.add(id(other))
@@ -113,8 +119,9 @@ class Layout:
             return
         condition = self.tape.pure("prim::compare", (size.value, other, op), BOOL)
         shape = list(track.tensor.shape)
-        text = f"used strides, of a tensor of the shape {shape} among others, which hang on its sizes; here they differ"
-        self.tape.guard(condition, True, text, Froze.LAYOUT)
+        what = f"strides, of a tensor of the shape {shape} among others, which hang on its sizes"
+        fix = "put .contiguous() before what uses them, or trace on arguments of such sizes"
+        self.tape.guard(condition, True, Wording(Froze.LAYOUT, f"uses {what}", f"used {what}; here they differ", fix))
 
     def _size(self, track: Track, axis: int) -> Number:
         real = track.tensor.shape[axis]

@@ -150,7 +150,7 @@ def _switch(froze: Froze, what: str) -> Callable[[Any], Method]:
             recorder = active()
             if recorder is not None:
                 shown = f" ({real})" if isinstance(real, (bool, torch.dtype)) else ""
-                recorder.tape.assume(froze, f"{what} was read{shown}; it is not checked in a call")
+                recorder.tape.assume(froze, f"{what} was read{shown}")
             return real
 
         return function
@@ -315,7 +315,7 @@ def _copied(recorder: Recorder, original: Method, tensor: torch.Tensor, memo: An
 
 
 def _text(recorder: Recorder, original: Method, tensor: torch.Tensor, *args: Any, **kwargs: Any) -> str:
-    recorder.tape.assume(Froze.VALUE, "a tensor was turned into text; the text is not checked")
+    recorder.tape.assume(Froze.VALUE, "a tensor was turned into text")
     return str(original(tensor, *args, **kwargs))
 
 

@@ -74,7 +74,7 @@ class ReadsMode(TorchFunctionMode):
         else:
             froze = Froze.LAYOUT
         shown = f" ({result!r})" if isinstance(result, (bool, str, torch.device)) or result is None else ""
-        recorder.tape.assume(froze, f"{name} of a tensor was read{shown}; it is not checked in a call")
+        recorder.tape.assume(froze, f"{name} of a tensor was read{shown}")
 
 
 def _name(func: Any) -> str | None:

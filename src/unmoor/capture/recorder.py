@@ -23,6 +23,7 @@ from unmoor.capture.through import Derivation
 from unmoor.capture.torch_private import OpOverload, TorchDispatchMode
 from unmoor.capture.tracks import Track, Tracks
 from unmoor.capture.typecheck import check_type
+from unmoor.capture.wording import statistics
 from unmoor.dtypes import BY_TORCH_NAME, DType
 from unmoor.errors import Unsupported
 from unmoor.ir.graph import Arg, Value
@@ -52,6 +53,7 @@ class Recorder:
         self.script: Callable[[Any, tuple[Any, ...], dict[str, Any]], Any]  # interprets a call of TorchScript
         self.generator: Track | None = None  # the session's random number generator, once the run draws
         self.draws = 0
+        self.random_state = torch.get_rng_state()  # torch's, after what has been recorded
 
     @contextmanager
     def silence(self) -> Iterator[None]:
@@ -114,8 +116,14 @@ class Recorder:
         self.draws += 1
         return self.generator.value, self.draws - 1
 
+    def check_random_state(self) -> None:
+        """Writes down where torch's random state is not as the recorded draws left it."""
+        if not torch.equal(torch.get_rng_state(), self.random_state):
+            self.tape.assume(Froze.RANDOM, "torch's random numbers were seeded, or drawn in a way that is not recorded")
+
     def advance(self) -> None:
         """After the run: the generator counts the draws."""
+        self.check_random_state()
         if self.generator is not None and self.draws:
             step = self.tape.constant(np.array([0, self.draws]), "", "draws of a call")
             self.tracks.write(self.generator, self.tape.emit("aten::add", (self.generator.value, step, 1))[0])
@@ -159,8 +167,7 @@ class Recorder:
         count = math.prod((self.size(x, a, x.size(a)) for a in axes), start=1)
         if isinstance(count, Int):
             condition = self.tape.pure("prim::compare", (count.node.value, 0, ">"), BOOL)
-            message = "batch norm in training mode takes statistics, of at least one element; here there is none"
-            self.tape.guard(condition, True, message, Froze.BRANCH_ON_SIZE)
+            self.tape.guard(condition, True, statistics())
 
     def _handed_out(self, tensor: torch.Tensor) -> torch.Tensor:
         """What torch's factories return: a detached twin of what they made, since we hold on to the original."""
@@ -289,9 +296,7 @@ class Recorder:
         """A tensor's dtype, guarded: the program depends on it."""
         track = self.tracks.of(tensor)
         if not track.fixed:
-            ours = dtype_of(tensor)
-            what = f"used the dtype {ours.torch_name} of a tensor in every example; here it is another"
-            self.tape.guard_dtype(self.tracks.read(track), ours, what)
+            self.tape.guard_dtype(self.tracks.read(track), dtype_of(tensor))
         return tensor.dtype
 
     # -- values and sizes ---------------------------------------------------------------------
@@ -306,9 +311,7 @@ class Recorder:
         """The number of dims, guarded."""
         track = self.tracks.of(tensor)
         if not track.fixed:
-            dims = "1 dim" if real == 1 else f"{real} dims"
-            what = f"read the sizes of a tensor with {dims} in every example; here it has another number of dims"
-            self.tape.guard_rank(self.tracks.read(track), real, what)
+            self.tape.guard_rank(self.tracks.read(track), real)
         return real
 
     def item(self, tensor: torch.Tensor, real: int | float) -> Any:
@@ -355,7 +358,7 @@ class Recorder:
             count: Any = wrap(given) if isinstance(given, Number) else ours[1]
             each = count if name == "aten::split" else (size + (count - 1)) // count
         pieces = (size + (each - 1)) // each if size.node.hint else size
-        self.guards.equal(pieces.node)
+        self.guards.equal(pieces.node, pieces=True)
 
     def wrote_already(self, track: Track, items: tuple[Arg, ...], value: Any) -> bool:
         """Whether `value` is the view x[items] of this tensor and up to date, as `x[items] += 1` assigns it back."""

@@ -5,13 +5,16 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from unmoor.capture.source import own_source
 from unmoor.errors import Unsupported
 from unmoor.ir.graph import Source
 
 
 def refuse(source: Source, what: str, way_out: str = "") -> Unsupported:
     """Unsupported with the user's line first, the line's text last."""
-    place = f"{source}: " if str(source) else ""
+    caller = own_source(source)
+    called = f", called from {caller}" if str(caller) else ""
+    place = f"{source}{called}: " if str(source) else ""
     line = f"\n    {source.text}" if source.text else ""
     return Unsupported(f"{place}{what}{'; ' + way_out if way_out else ''}{line}")
 

@@ -34,12 +34,36 @@ def is_our_file(filename: str) -> bool:
     return filename.startswith(_UNMOOR)
 
 
+@cache
+def is_library(filename: str) -> bool:
+    """Whether code of this file is installed, and not the user's own."""
+    return not is_user_file(filename) or any(p in filename for p in _PACKAGES)
+
+
 def user_frame() -> FrameType | None:
-    """The innermost frame of the user's program."""
+    """The innermost frame of the user's program, which calls into torch: his own, or that of a package."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and not is_user_file(frame.f_code.co_filename):
         frame = frame.f_back
     return frame
+
+
+def asking_frame() -> FrameType | None:
+    """The innermost frame that is not Unmoor's: which asks for what we answer."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and is_our_file(frame.f_code.co_filename):
+        frame = frame.f_back
+    return frame
+
+
+def own_source(source: Source) -> Source:
+    """The user's own innermost line, where the line of `user_frame`, which is `source`, is a package's."""
+    frame = user_frame()
+    if frame is None or source == NOWHERE or not is_library(frame.f_code.co_filename):
+        return NOWHERE
+    while frame is not None and is_library(frame.f_code.co_filename):
+        frame = frame.f_back
+    return source_of(frame)
 
 
 @cache
@@ -111,6 +135,23 @@ def is_call(frame: FrameType | None) -> bool:
     return frame is not None and current(frame) >= 0 and instructions(frame.f_code)[current(frame)].opname == "CALL"
 
 
+def is_while(frame: FrameType | None) -> bool:
+    """Whether a frame asks for the condition of a `while`: it jumps by it, and the line says so."""
+    if frame is None or current(frame) < 0:
+        return False
+    name = instructions(frame.f_code)[current(frame)].opname
+    line = linecache.getline(frame.f_code.co_filename, frame.f_lineno or 0).strip()
+    return line.startswith("while ") and ("JUMP" in name or name in ("TO_BOOL", "COMPARE_OP", "UNARY_NOT"))
+
+
+def is_loop(frame: FrameType | None, text: str) -> bool:
+    """Whether a frame, in the expression `text`, asks for a number to count the turns of a loop."""
+    if frame is None or current(frame) < 0:
+        return False
+    at = instructions(frame.f_code)[current(frame)]
+    return at.opname in ("GET_ITER", "FOR_ITER") or text.startswith(("range(", "enumerate(", "zip("))
+
+
 def condition_text(frame: FrameType | None, index: int | None = None) -> str:
     """The source text of the condition that the instruction at `index` (the current one) evaluates.
 
@@ -128,6 +169,8 @@ def condition_text(frame: FrameType | None, index: int | None = None) -> str:
     line = linecache.getline(code.co_filename, frame.f_lineno or 0).strip()
     if positions is None or positions.lineno is None or positions.end_lineno is None:
         return line
+    if line.startswith("for ") and positions.end_lineno > positions.lineno:  # all of the loop: its head says enough
+        return line.rpartition(":")[0] if line.endswith(":") else line
     lines = linecache.getlines(code.co_filename, frame.f_globals)
     span = (positions.lineno, positions.col_offset or 0, positions.end_lineno, positions.end_col_offset or 0)
     return _segment(lines, span) or line

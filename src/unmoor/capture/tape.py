@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from unmoor.capture.source import condition_text, own_source, user_frame
+from unmoor.capture.wording import Wording, dtype, rank
 from unmoor.dtypes import DType
-from unmoor.ir.graph import Arg, Constant, Names, Node, Source, Value
+from unmoor.ir.graph import NOWHERE, Arg, Constant, Names, Node, Source, Value
 from unmoor.ir.recording import Assumption, Froze, Held
 from unmoor.ir.types import BOOL, TENSOR, Type
 
@@ -56,8 +58,8 @@ class Tape:
             self._pure[key] = value
         return self._pure[key]
 
-    def guard(self, condition: Value, expected: bool, message: str, froze: Froze, always: bool = False) -> None:
-        """NotTraced with the message unless the condition is `expected`; in the graph the same guard stands once.
+    def guard(self, condition: Value, expected: bool, words: Wording, always: bool = False) -> None:
+        """NotTraced with such words unless the condition is `expected`; in the graph the same guard stands once.
 
         One that holds for `always`, as long as this is the path, does not stand there at all.
         """
@@ -68,19 +70,21 @@ class Tape:
         key = ("prim::guard", condition, expected)
         if always:
             self._guarded.add(key)
-        self._guard(key, (condition, expected, message), message, froze)
+        self._guard(key, (condition, expected), words)
 
-    def guard_rank(self, tensor: Value, rank: int, message: str) -> None:
-        self._guard(("prim::rank_guard", tensor), (tensor, rank, message), message, Froze.RANK)
+    def guard_rank(self, tensor: Value, dims: int) -> None:
+        """NotTraced unless the tensor has so many dims."""
+        self._guard(("prim::rank_guard", tensor), (tensor, dims), rank(condition_text(user_frame()), dims))
 
-    def guard_dtype(self, tensor: Value, dtype: DType, message: str) -> None:
-        self._guard(("prim::dtype_guard", tensor), (tensor, dtype, message), message, Froze.DTYPE)
+    def guard_dtype(self, tensor: Value, kind: DType) -> None:
+        """NotTraced unless the tensor has that dtype."""
+        self._guard(("prim::dtype_guard", tensor), (tensor, kind), dtype(condition_text(user_frame()), kind))
 
     def decide(self, held: bool) -> bool:
         """How a condition goes that is guarded next: as it holds in this run, unless that is decided beforehand."""
         return self.decisions[self.asked] if self.asked < len(self.decisions) else held
 
-    def _guard(self, key: tuple[object, ...], args: tuple[Arg, ...], message: str, froze: Froze) -> None:
+    def _guard(self, key: tuple[object, ...], args: tuple[Arg, ...], words: Wording) -> None:
         expected = args[1] if key[0] == "prim::guard" else True
         if self.decide(bool(expected)) is not expected:
             raise Misled
@@ -88,8 +92,10 @@ class Tape:
         if self.decisions and self.asked > MANY + 2 * len(self.decisions):
             raise Misled
         source = self.where()
+        caller = own_source(source)
+        message = words.message(caller)
         number = len(self.nodes)
-        self.nodes.append(Node(str(key[0]), args, (), source))
+        self.nodes.append(Node(str(key[0]), (*args, message), (), source))
         if key in self._guarded:
             self.repeated.add(number)
             return
@@ -97,7 +103,8 @@ class Tape:
         state = self.state()
         if state is not None:
             self.held[number] = state
-        self.assume(froze, message, checked=True, source=source)
+        key_ = (words.froze, words.assumed, source)
+        self._assumptions.setdefault(key_, Assumption(*key_, True, caller, message))
 
     def kept(self) -> tuple[Node, ...]:
         """The nodes without those guards that repeat earlier ones."""
@@ -114,7 +121,8 @@ class Tape:
     def assume(self, froze: Froze, text: str, checked: bool = False, source: Source | None = None) -> None:
         """Write down what the trace froze; the same text at the same line once."""
         source = self.where() if source is None else source
-        self._assumptions.setdefault((froze, text, source), Assumption(froze, text, source, checked))
+        caller = own_source(source) if source is not NOWHERE else NOWHERE
+        self._assumptions.setdefault((froze, text, source), Assumption(froze, text, source, checked, caller))
 
     @property
     def assumptions(self) -> tuple[Assumption, ...]:

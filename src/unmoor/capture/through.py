@@ -9,8 +9,9 @@ import torch
 
 from unmoor.capture.refusals import refuse
 from unmoor.capture.tape import Tape
+from unmoor.capture.wording import Wording
 from unmoor.ir.graph import Arg, Value
-from unmoor.ir.recording import Froze
+from unmoor.ir.recording import EVERY, Froze
 from unmoor.ir.types import BOOL, INT
 
 SAME = frozenset(("aten::detach", "aten::alias", "aten::dropout", "aten::contiguous", "aten::to"))
@@ -60,7 +61,7 @@ def written_through(tape: Tape, view: View, old: Value, value: Value) -> Value:
     if op in REPEATED:
         _guard_not_repeated(tape, view, old, value)
     if op in RESHAPED or op in REPEATED:
-        tape.guard_rank(old, rank, f"wrote in place through a view of a tensor with {rank} dims")
+        tape.guard_rank(old, rank)
         sizes = tuple(tape.pure("prim::size", (old, axis), INT) for axis in range(rank))
         return tape.emit("aten::reshape", (value, sizes))[0]
     raise refuse(
@@ -83,7 +84,7 @@ def _items(tape: Tape, view: View, old: Value) -> tuple[Arg, ...] | None:
     if not isinstance(axis, int):
         return None
     if axis < 0:
-        tape.guard_rank(old, rank, f"wrote in place through a view of a tensor with {rank} dims")
+        tape.guard_rank(old, rank)
     before: tuple[Arg, ...] = (("slice", None, None, None),) * (axis % rank)
     match op:
         case "aten::select":
@@ -111,9 +112,10 @@ def _unpermuted(tape: Tape, value: Value, dims: Arg) -> Value:
 
 def _guard_not_repeated(tape: Tape, view: View, old: Value, value: Value) -> None:
     """An expanded tensor may be written where it repeats nothing: eager PyTorch refuses the others."""
-    text = "wrote in place through expand, which repeated nothing in every example; here it repeats"
+    what = "writes in place through expand, which repeats nothing"
+    words = Wording(Froze.BRANCH_ON_SIZE, what, f"{what} {EVERY}; here it repeats", "write to a copy (.clone())")
     before = view.tensor.dim() - view.base.dim()
     for axis in range(view.tensor.dim()):
         size = tape.pure("prim::size", (value, axis), INT)
         wanted: Arg = 1 if axis < before else tape.pure("prim::size", (old, axis - before), INT)
-        tape.guard(tape.pure("prim::compare", (size, wanted, "=="), BOOL), True, text, Froze.BRANCH_ON_SIZE)
+        tape.guard(tape.pure("prim::compare", (size, wanted, "=="), BOOL), True, words)

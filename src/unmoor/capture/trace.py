@@ -37,7 +37,7 @@ from unmoor.capture.state import Watch
 from unmoor.capture.structure import flatten, is_still, is_tensor, paths, pinned, rebuild
 from unmoor.capture.tape import Misled, Tape
 from unmoor.capture.torch_private import below_autograd, script_parameters, without_torch_compile
-from unmoor.capture.tracks import Tracks, elements
+from unmoor.capture.tracks import Track, Tracks, elements
 from unmoor.capture.twice import Place, check_again, check_other_values, outer_numbers, taken_apart
 from unmoor.dtypes import BY_TORCH_NAME
 from unmoor.errors import Unsupported
@@ -169,6 +169,7 @@ class _Trace:
             self.recorder.advance()
             rebound = self._rebound(snapshot)
             changed = [k for k, track in enumerate(inputs) if track.version or id(track.tensor) in rebound]
+            self._assume_rebound(inputs, rebound)
             used = self._used(outputs) | {values[k] for k in changed}
             dropped = [k for k in range(len(leaves), len(inputs)) if values[k] not in used]
             if not self.found:
@@ -262,10 +263,8 @@ class _Trace:
         data.setflags(write=False)
         if state.name == GENERATOR:
             self.recorder.generator = self.tracks.add(state.tensor, self.tape.value("random"), "state", state.origin)
-            self.tape.assume(Froze.RANDOM, "random numbers come from the session's own generator", True, NOWHERE)
             return RecordedState(state.name, data, state.origin)
         self.tracks.add(state.tensor, self.tape.value(state.name), "state", state.origin)
-        self.tape.assume(Froze.STATE, f"the call changes {state.origin}, which is state of the session", True, NOWHERE)
         return RecordedState(state.name, data, state.origin)
 
     def _rebound(self, snapshot: Snapshot) -> dict[int, Value]:
@@ -302,6 +301,12 @@ class _Trace:
                 assert isinstance(value, Value)
                 values[id(old)] = value
         return values
+
+    def _assume_rebound(self, inputs: list[Track], rebound: dict[int, Value]) -> None:
+        for track in inputs:
+            if id(track.tensor) in rebound and not track.version:
+                text = f"the call gives {track.origin} a new tensor: it is state of the session"
+                self.tape.assume(Froze.STATE, text, True, NOWHERE)
 
     def _found(self, tensor: torch.Tensor, name: str, origin: str) -> None:
         _, own, described = self.modules.describe(tensor)
@@ -362,7 +367,7 @@ class _Trace:
             self.tape.assume(Froze.OUTSIDE, text, source=NOWHERE)
         for name, module in self.modules.roots.items():
             mode = "training" if in_training(module) else "eval"
-            text = f"{name or class_name(module)} was traced in {mode} mode"
+            text = f"{name or class_name(module)} was traced in {mode} mode (modes=('eval', 'train') keeps both)"
             self.tape.assume(Froze.MODE, text, source=NOWHERE)
         mixed = [p for p, m in self.modules.every() if p and in_training(m) and not acts_in_training(m)]
         if mixed and not any(in_training(m) for m in self.modules.roots.values()):
@@ -399,8 +404,9 @@ def _kept_as_it_is(modules: Modules, tape: Tape, tracks: Tracks) -> Iterator[tup
     finally:
         tracks.restore()
         torch.backends.mha.set_fastpath_enabled(fast_path)
-        if not _same_random(states):
-            tape.assume(Froze.RANDOM, "random numbers were drawn or seeded outside of torch operations", source=NOWHERE)
+        if random.getstate() != states[1] or not _same_random(np.random.get_state(), states[2]):
+            text = "random numbers of Python or NumPy were drawn, and are kept as they were"
+            tape.assume(Froze.RANDOM, text, source=NOWHERE)
         torch.set_rng_state(states[0])
         random.setstate(states[1])
         np.random.set_state(states[2])
@@ -420,10 +426,8 @@ def _attribute_changed(name: str) -> str:
     return f"the call changes the attribute {name}; a traced call does not"
 
 
-def _same_random(states: tuple[Any, Any, Any]) -> bool:
-    now = np.random.get_state()
-    same_numpy = all(np.array_equal(a, b) for a, b in zip(now, states[2], strict=True))
-    return torch.equal(torch.get_rng_state(), states[0]) and random.getstate() == states[1] and same_numpy
+def _same_random(now: Any, before: Any) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(now, before, strict=True))
 
 
 def _name(fn: Callable[..., Any]) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from unmoor.capture.refusals import leaf_written, refuse, shared_written
+from unmoor.capture.source import user_frame
 from unmoor.capture.tape import Tape
 from unmoor.capture.through import Derivation, View, written_through
 from unmoor.capture.torch_private import TensorBase, address_of, set_version, storage_of, undispatched
@@ -144,7 +145,10 @@ class Tracks:
         if made:
             name, origin = literal_name(where), f"literal at {where}"
         elif kind == "outside":
-            self.tape.assume(Froze.OUTSIDE, f"{origin}, a tensor from outside, is kept as it was")
+            if not name:
+                origin = f"tensor {held_as(tensor)}".strip()
+            shown = f"{str(tensor.dtype).removeprefix('torch.')}{list(tensor.shape)}"
+            self.tape.assume(Froze.OUTSIDE, f"{origin}, {shown} from outside, is kept as it was")
         with torch.no_grad():
             data = elements(tensor)
         return self.add(tensor, self.tape.constant(data, name, origin), kind, origin, fixed=True)
@@ -222,6 +226,10 @@ class Tracks:
             if storage_of(other.tensor) == storage_of(root.tensor):
                 raise shared_written(self.tape.where(), op, root.origin, other.origin)
         self._save(root)
+        if root.kind == "state":
+            self.tape.assume(Froze.STATE, f"{op} changes {root.origin}, which is state of the session", True)
+        elif root.kind == "input":
+            self.tape.assume(Froze.STATE, f"{op} changes {root.origin}, as the call does for its caller", True)
         if root.kind not in ("input", "state"):
             self.written[id(root.tensor)] = root
 
@@ -245,8 +253,7 @@ class Tracks:
         if track.derivation is None or track.derivation.op != "aten::to" or track.tensor.dtype == base.tensor.dtype:
             return False
         dtype = BY_TORCH_NAME[str(base.tensor.dtype).removeprefix("torch.")]
-        text = f"changed a copy of a tensor of dtype {dtype.torch_name} in every example; here its dtype is another"
-        self.tape.guard_dtype(self.read(base), dtype, text)
+        self.tape.guard_dtype(self.read(base), dtype)
         return True
 
     def _tied_unseen(self, track: Track) -> bool:
@@ -263,10 +270,7 @@ class Tracks:
             shared = False
         else:
             ours = BY_TORCH_NAME[str(base.tensor.dtype).removeprefix("torch.")]
-            text = (
-                f"shared the memory of a tensor of dtype {ours.torch_name} in every example; here its dtype is another"
-            )
-            self.tape.guard_dtype(base.value, ours, text)
+            self.tape.guard_dtype(base.value, ours)
             shared = storage_of(track.tensor) == storage_of(base.tensor)
         track.loose = False
         if not shared:
@@ -320,6 +324,16 @@ class Tracks:
             "an op that copies only where it must",
             "put .clone() before the in-place operation",
         )
+
+
+def held_as(tensor: torch.Tensor) -> str:
+    """The variable or global by which the user's innermost function holds a tensor; "" for others."""
+    frame = user_frame()
+    for names in (frame.f_locals, frame.f_globals) if frame is not None else ():
+        found = next((name for name, value in names.items() if value is tensor), "")
+        if found:
+            return found
+    return ""
 
 
 def literal_name(source: Source) -> str:

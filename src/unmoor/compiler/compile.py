@@ -57,7 +57,7 @@ def compile_recording(recording: Recording, example: tuple[ExampleTensor, ...], 
     )
     naming = Naming(special.names)
     told = tuple(replace(r, message=r.message or str(naming.relation(r))) for r in signature.relations)
-    emitted = emit(grouped, calls, replace(signature, relations=told) if special.names else signature)
+    emitted = emit(grouped, calls, replace(signature, relations=told) if special.names else signature, special.reasons)
     signature = naming.signature(signature)
     emitted = replace(emitted, program=replace(emitted.program, signature=signature))
     shown = tuple((stage, naming.graph(graph)) for stage, graph in (("specialise", special.graph), *stages))

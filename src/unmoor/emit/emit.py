@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from unmoor.dtypes import DType
 from unmoor.emit.builtins import BuiltinUse, builtin_use, is_builtin
@@ -17,7 +18,7 @@ from unmoor.ir.dim import Dim, const
 from unmoor.ir.graph import Constant, Graph, Node, Source, Value, tensor_type
 from unmoor.ir.kernel import Kernel
 from unmoor.ir.program import Check, CheckOp, Instruction, Message, Opcode, Place, Program, TensorRegister
-from unmoor.ir.signature import Signature
+from unmoor.ir.signature import Demand, Reason, Signature
 from unmoor.ops.found import found_by
 
 CHECKS = {"==": CheckOp.EQ, "!=": CheckOp.NE, "<=": CheckOp.LE, "<": CheckOp.LT}
@@ -32,14 +33,28 @@ class Emitted:
     constants: tuple[Constant, ...]
 
 
-def emit(graph: Graph, calls: Mapping[Node, KernelCall], signature: Signature) -> Emitted:
-    """The program of a grouped graph. `calls` has the lowered kernel of each fusion group."""
-    return _Emission(graph, calls, signature).run()
+def emit(
+    graph: Graph,
+    calls: Mapping[Node, KernelCall],
+    signature: Signature,
+    reasons: Mapping[Demand, Reason] = MappingProxyType({}),
+) -> Emitted:
+    """The program of a grouped graph. `calls` has the lowered kernel of each fusion group.
+
+    `reasons` are the guards that some of the signature's demands come from: a call that breaks one is told so.
+    """
+    return _Emission(graph, calls, signature, reasons).run()
 
 
 class _Emission:
-    def __init__(self, graph: Graph, calls: Mapping[Node, KernelCall], signature: Signature) -> None:
-        self.graph, self.calls, self.signature = graph, calls, signature
+    def __init__(
+        self,
+        graph: Graph,
+        calls: Mapping[Node, KernelCall],
+        signature: Signature,
+        reasons: Mapping[Demand, Reason],
+    ) -> None:
+        self.graph, self.calls, self.signature, self.reasons = graph, calls, signature, reasons
         self.ints = IntRegisters(symbol_places([tensor_type(v).shape for v in graph.inputs]))
         self.roots: dict[Value, Value] = {}  # names of memory -> the value that owns it
         self.constants = {c.value: k for k, c in enumerate(graph.constants)}
@@ -325,13 +340,7 @@ class _Emission:
         code = [self._instruction(step, offsets) for step in self.steps]
         code += [self._copy(output, value) for output, value in self.copies]
         code.append(Instruction(Opcode.RETURN))
-        checks = tuple(
-            Check(
-                CHECKS[r.op], self.ints.of(r.left), self.ints.of(r.right), self._message(r.message or str(r), Source())
-            )
-            for r in self.signature.relations
-            if self.ints.most.keys().isdisjoint((r.left - r.right).symbols)
-        )
+        checks = (*self._dim_checks(), *self._relation_checks())
         flops, traffic = const(0), const(0)
         turns = [const(1)]  # of the loops around a step together; those while a condition holds count as one
         for step in self.steps:
@@ -361,6 +370,20 @@ class _Emission:
             traffic=traffic_register,
         )
         return Emitted(self._in_runs(program), tuple(self.kernels), self.graph.constants)
+
+    def _relation_checks(self) -> Iterator[Check]:
+        for r in self.signature.relations:
+            if self.ints.most.keys().isdisjoint((r.left - r.right).symbols):
+                text, source = self.reasons.get(replace(r, message=""), (r.message or str(r), Source()))
+                yield Check(CHECKS[r.op], self.ints.of(r.left), self.ints.of(r.right), self._message(text, source))
+
+    def _dim_checks(self) -> Iterator[Check]:
+        """A check for each dim that a guard fixed. It always holds where the signature does, and tells why that is."""
+        for demand, (text, source) in self.reasons.items():
+            if isinstance(demand, tuple):
+                wanted = self.signature.inputs[demand[0]].type.shape[demand[1]]
+                message = self._message(text, source)
+                yield Check(CheckOp.EQ, self.ints.size(demand), self.ints.of(wanted), message)
 
     def _in_runs(self, program: Program) -> Program:
         """The program with its int registers in their final order."""

@@ -57,6 +57,10 @@ class IntRegisters:
             total = term if total is None else self._row(FormulaOp.ADD, total, term)
         return self._row(FormulaOp.CONST, 0) if total is None else total
 
+    def size(self, place: tuple[int, int]) -> int:
+        """The register that holds the size of an input along an axis."""
+        return self._row(FormulaOp.DIM, *place)
+
     def layout(self) -> tuple[list[int], dict[int, tuple[int, int]]]:
         """The final number of each register, with the runs in order, and of each run where it starts and its length."""
         order = sorted(range(len(self.formulas)), key=lambda k: self.runs[k])  # stable: operands stay before their uses

@@ -14,6 +14,7 @@ Structural ops, outside the op table:
     prim::size(tensor, axis) -> int             size along an axis; only in recorded graphs
     prim::rank(tensor) -> int                   number of axes; only in recorded graphs
     prim::is_contiguous(tensor) -> bool         of an input: do its elements lie in order without gaps; only recorded
+    prim::is_dtype(tensor, dtype) -> bool       whether the tensor has that dtype; only recorded
     prim::int_<op>(a, b) -> int                 add sub mul floordiv mod min max neg; only recorded
     prim::float_<op>(...) -> float              add sub mul div pow neg sqrt ceil floor of Python numbers
     prim::compare(a, b, "<") -> bool            of ints or floats: < <= > >= == !=; only recorded

@@ -31,11 +31,16 @@ class Held:
     inputs: tuple[Value, ...]
 
 
+EVERY = "in every example"  # in a guard's message: when there are others, the examples that came to it are meant
+ANOTHER = "is another"  # in a guard's message: who knows what it is puts that in place of these words
+
+
 class Froze(Enum):
     """What kind of thing a trace froze, most important first: the order of `assumptions`."""
 
     BRANCH_ON_DATA = "branch on data"
     VALUE = "value read from a tensor"
+    LOOP = "loop count"
     BRANCH_ON_SIZE = "branch on a size"
     SIZE = "size"
     RANK = "rank"
@@ -51,12 +56,17 @@ class Froze(Enum):
 
 @dataclass(frozen=True)
 class Assumption:
-    """One thing the trace froze: a sentence for the user, and whether a guard tests it at run time."""
+    """One thing the trace froze: a sentence for the user, and whether a guard tests it at run time.
+
+    `caller` is the user's own line that led there, where `source` is a library's. `message` is the guard's.
+    """
 
     froze: Froze
     text: str
     source: Source
     checked: bool
+    caller: Source = NOWHERE
+    message: str = ""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Union
 
-from unmoor.ir.graph import Relation
+from unmoor.ir.graph import Relation, Source
 from unmoor.ir.types import TensorType
 
 
@@ -53,6 +53,11 @@ def contiguity(number: int) -> str:
 
 
 Structure = Union[Leaf, Sequence, Mapping, None, bool, int, float, str]
+
+
+# What a signature demands: a relation, or that the dim (input, axis) is fixed, or equal to an earlier one.
+Demand = Union[Relation, tuple[int, int]]
+Reason = tuple[str, Source]  # the guard that it comes from: its message, and the user's line
 
 
 @dataclass(frozen=True)

@@ -185,6 +185,7 @@ class _Writer:
             "size": "{0}.shape[{1}]",
             "rank": "{0}.dim()",
             "is_contiguous": "{0}.is_contiguous()",
+            "is_dtype": "{0}.dtype == {1}",
             "item": "{0}.item()",
             "truth": "bool({0})",
         }

@@ -7,7 +7,7 @@ import os
 from typing import IO, Any
 
 from unmoor import archive, runtime
-from unmoor.errors import SignatureError
+from unmoor.errors import UnmoorError
 
 
 def load(
@@ -46,7 +46,7 @@ def load(
     digest = archive.digest(source)
     again: dict[str, Any] = {}
 
-    def missed(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], error: SignatureError) -> Any:
+    def missed(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], error: UnmoorError) -> Any:
         from unmoor.jit.recompile import Recompiler  # the compiler is large, and few models need it
 
         recompiler = again.setdefault("recompiler", Recompiler(source, digest))

@@ -8,7 +8,7 @@ from typing import Any
 
 from unmoor import archive, codegen
 from unmoor.dtypes import BY_NUMPY
-from unmoor.errors import ArchiveError, MissingDependency, SignatureError
+from unmoor.errors import ArchiveError, MissingDependency, NotTraced, SignatureError, UnmoorError
 from unmoor.ir.parser import parse_graph
 from unmoor.ir.program import Image, Method
 from unmoor.ir.recording import ExampleTensor, RecordedState, Recording
@@ -42,13 +42,15 @@ class Recompiler:
         self._lock = Lock()
 
     def missed(
-        self, caller: Model, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], error: SignatureError
+        self, caller: Model, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], error: UnmoorError
     ) -> Any:
         """The result of a call of `caller`, whose state it takes and changes.
 
         Raises `error` where it cannot be compiled here or the file holds no recorded graph.
         """
         if compiling_target() is None:
+            if isinstance(error, NotTraced):  # no program for such sizes could do more
+                raise error
             raise SignatureError(f"{error}\nTo compile for other signatures here: pip install 'unmoor[compile]'")
         if name not in self._methods:
             self._methods[name] = self._specialisations(name, error)
@@ -58,7 +60,7 @@ class Recompiler:
         with self._lock:
             return _with_state_of(caller, known, args, kwargs)
 
-    def _specialisations(self, name: str, error: SignatureError) -> Specialisations:
+    def _specialisations(self, name: str, error: UnmoorError) -> Specialisations:
         if archive.digest(self._source) != self._digest:
             raise ArchiveError("the file was replaced after it was loaded; load it again") from error
         image = archive.read(self._source)

@@ -11,7 +11,7 @@ import numpy as np
 from unmoor import archive, codegen, runtime
 from unmoor.compiler import Compiled, Entry, Linker, compile_recording
 from unmoor.dtypes import BY_NUMPY, BY_TORCH_NAME
-from unmoor.errors import SignatureError, Unsupported
+from unmoor.errors import SignatureError, UnmoorError, Unsupported
 from unmoor.ir.program import Image
 from unmoor.ir.recording import ExampleTensor, Recording
 from unmoor.ir.signature import Mapping, Structure
@@ -63,7 +63,7 @@ class Group:
             if member.compiled:
                 member.model = model.methods[member.method]
 
-    def _missed(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], error: SignatureError) -> Any:
+    def _missed(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], error: UnmoorError) -> Any:
         return next(m for m in self.members if m.method == name).missed(name, args, kwargs, error)
 
 
@@ -121,7 +121,7 @@ class Specialisations:
             self._closed = False
             self.model.set_state(state)
 
-    def missed(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], error: SignatureError) -> Any:
+    def missed(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], error: UnmoorError) -> Any:
         """A call that no signature fits: compile for it, then call. Raises `error` where that changes nothing."""
         if self._closed:
             raise error

@@ -67,10 +67,12 @@ class Match:
         return (False, False) if self._other_number(condition, other) and step.held and new.held else None
 
     def _other_number(self, a: Value, b: Value) -> bool:
-        """Whether two conditions say that the same number equals two different ones."""
+        """Whether two conditions say that the same number equals two different ones, or the same dtype."""
         x, y = self.definitions.get(a), self.definitions.get(b)
-        if x is None or y is None or x.op != "prim::compare" or y.op != "prim::compare":
+        if x is None or y is None or x.op != y.op or x.op not in ("prim::compare", "prim::is_dtype"):
             return False
+        if x.op == "prim::is_dtype":
+            return self.same(x.args[0], y.args[0]) and x.args[1] is not y.args[1]
         if x.args[2] != "==" or y.args[2] != "==" or not self.same(x.args[0], y.args[0]):
             return False
         one, other = x.args[1], y.args[1]

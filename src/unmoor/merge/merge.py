@@ -52,11 +52,15 @@ class Merged:
         self.is_new = paths.last_is_new
         self.open = paths.open()
         first = recordings[0]
-        told = dict.fromkeys(a for r in recordings for a in r.assumptions)
+        told = {(a.froze, a.text, a.source): a for r in reversed(recordings) for a in reversed(r.assumptions)}
         steps = after(paths.root)
         branches = {s.node.source for s in steps if s.is_guard and len(s.sides) == 2}
         guards = {(s.node.source, s.node.args[2]) for s in steps if s.is_guard and len(s.sides) == 1}
-        kept = tuple(a for a in told if not (a.checked and a.source in branches and (a.source, a.text) not in guards))
+        kept = tuple(
+            a
+            for a in reversed(told.values())
+            if not (a.checked and a.source in branches and (a.source, a.message) not in guards)
+        )
         returned = (
             *first.returned[: len(first.returned) - len(first.changed)],
             *(first.example[k] for k in prepared.changed),
@@ -379,7 +383,7 @@ class _Paths:
     def _decisions(self, run: int) -> list[bool]:
         """How each guard of a run went."""
         steps = self.prepared.runs[run].steps
-        return [s.held if s.is_guard else True for s in steps if s.is_guard or s.node.op == "prim::dtype_guard"]
+        return [s.held for s in steps if s.is_guard]
 
 
 def _copied(pairs: Pairs) -> Pairs:

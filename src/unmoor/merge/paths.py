@@ -19,6 +19,7 @@ PURE = (
     "prim::size",
     "prim::rank",
     "prim::is_contiguous",
+    "prim::is_dtype",
     "prim::compare",
     "prim::not",
     "prim::item",

@@ -69,13 +69,13 @@ class Prepared:
             node = replace(node, args=tuple(map_arg(a, mapping) for a in node.args), source=source)
             state = recording.held.get(place)
             held = None if state is None else _mapped(state, mapping)
-            if node.op == "prim::rank_guard":
-                node = self._rank_guard(node)
+            if node.op in ("prim::rank_guard", "prim::dtype_guard"):
+                node = self._as_condition(node)
             if is_pure(node):
                 self.definitions[node.output] = node
             else:
                 run.steps.append(Step(node, held, run=number, asked=asked))
-            asked += node.op in (GUARD, "prim::dtype_guard")
+            asked += node.op == GUARD
         if any(place >= len(recording.path) for place in recording.writes):
             self._wrote(run)
         return run
@@ -98,12 +98,16 @@ class Prepared:
         self.constants.append(constant)
         return constant.value
 
-    def _rank_guard(self, node: Node) -> Node:
-        """A guard on a rank as one on a comparison, so that other examples may take its other side."""
+    def _as_condition(self, node: Node) -> Node:
+        """A guard on a rank or dtype as one on a condition, so that other examples may take its other side."""
         tensor, wanted, message = node.args
-        rank, same = Value("rank", INT), Value("same_rank", BOOL)
-        self.definitions[rank] = Node("prim::rank", (tensor,), (rank,), node.source)
-        self.definitions[same] = Node("prim::compare", (rank, wanted, "=="), (same,), node.source)
+        same = Value("same", BOOL)
+        if node.op == "prim::rank_guard":
+            rank = Value("rank", INT)
+            self.definitions[rank] = Node("prim::rank", (tensor,), (rank,), node.source)
+            self.definitions[same] = Node("prim::compare", (rank, wanted, "=="), (same,), node.source)
+        else:
+            self.definitions[same] = Node("prim::is_dtype", (tensor, wanted), (same,), node.source)
         return replace(node, op=GUARD, args=(same, True, message))
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from unmoor.errors import UnmoorError
 from unmoor.ir.graph import Arg, Block, Graph, Names, Node, Value
+from unmoor.ir.recording import EVERY
 from unmoor.ir.types import Type
 from unmoor.merge.paths import Edge, Step, after, needs
 from unmoor.merge.prepare import Prepared
@@ -30,6 +31,7 @@ class _Writer:
         self.needed = needs(root, self.definitions)
         self.joins = _joins(root)
         self.names = Names()
+        self.depth = 0  # of branches
 
     def graph(self) -> Graph:
         first = self.prepared.first.graph
@@ -78,7 +80,8 @@ class _Writer:
             outputs = tuple(Value(self.names.fresh(v.name), v.type) for v in step.node.outputs)
             if step.is_guard:
                 (side,) = step.sides
-                args = (args[0], side, *args[2:])
+                message = str(args[2])
+                args = (args[0], side, message.replace(EVERY, f"{EVERY} that came here") if self.depth else message)
                 decided = {**decided, key: side}
             nodes.append(replace(step.node, args=args, outputs=outputs))
             env = {**env, **dict(zip(step.node.outputs, outputs, strict=True))} if outputs else env
@@ -100,10 +103,12 @@ class _Writer:
         """Writes an If, and gives the values where its sides join; at the end of the program, the outputs."""
         join = self.joins[step]
         blocks: list[list[Node]] = [[], []]
+        self.depth += 1
         first, second = (
             self.region(step.sides[side], join, dict(env), block, {**decided, key: side})
             for side, block in zip((True, False), blocks, strict=True)
         )
+        self.depth -= 1
         results: list[list[Arg]] = [[], []]
         outputs: list[Value] = []
 

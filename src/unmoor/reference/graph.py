@@ -160,6 +160,8 @@ def _structural(node: Node, args: tuple[Any, ...]) -> tuple[Any, ...]:
             return (args[0].ndim,)
         case "is_contiguous":
             return (bool(args[0].flags.c_contiguous),)
+        case "is_dtype":
+            return (BY_NUMPY[args[0].dtype] is args[1],)
         case "compare":
             return (COMPARE[args[2]](args[0], args[1]),)
         case "not":

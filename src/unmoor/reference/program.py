@@ -16,12 +16,14 @@ from unmoor.ir.program import (
     Formula,
     FormulaOp,
     Instruction,
+    Message,
     Opcode,
     Place,
     Program,
     TensorRegister,
     Weight,
 )
+from unmoor.ir.recording import ANOTHER
 from unmoor.reference.builtin import run_builtin
 from unmoor.reference.kernel import run_kernel
 
@@ -33,7 +35,8 @@ def run_program(
 ) -> tuple[np.ndarray, ...]:
     """The outputs of a call. `inputs` are those of the signature, states last; none of them is written.
 
-    Raises SignatureError where a check refuses the sizes, NotTraced where a guard or a raise refuses the call.
+    Raises SignatureError where a check refuses the sizes, NotTraced where a guard or a raise refuses the call, or a
+    check that speaks for a guard.
     """
     return _Run(program, kernels, weights, inputs).outputs()
 
@@ -50,7 +53,7 @@ class _Run:
         self.evaluate(range(program.early), ())
         for check in program.checks:
             if not _HOLDS[check.op](self.sizes[check.left], self.sizes[check.right]):
-                raise SignatureError(program.messages[check.message].text)
+                raise _refusal(program.messages[check.message], self.sizes[check.left])
         given = [np.array(i, order="C", copy=True).reshape(-1) for i in inputs]
         self.turn: dict[int, int] = {}  # that a loop has reached
         self.turns = 0  # of all loops
@@ -192,10 +195,27 @@ def _check_inputs(program: Program, inputs: Sequence[np.ndarray]) -> None:
         for dim, size in zip(spec.type.shape, given.shape, strict=True):
             if dim.symbol is not None:
                 known.setdefault(dim.symbol, size)
-    for spec, given in zip(specs, inputs, strict=True):
-        for dim, size in zip(spec.type.shape, given.shape, strict=True):
+    for k, (spec, given) in enumerate(zip(specs, inputs, strict=True)):
+        for axis, (dim, size) in enumerate(zip(spec.type.shape, given.shape, strict=True)):
             if dim.symbols <= known.keys() and dim.evaluate(known) != size:
-                raise SignatureError(f"{spec} is given the sizes {list(given.shape)}")
+                raise _refused_dim(program, k, axis, size)
+
+
+def _refused_dim(program: Program, k: int, axis: int, size: int) -> Exception:
+    """The error for a dim that does not fit: what the check says that speaks for it, if there is one."""
+    for check in program.checks:
+        message = program.messages[check.message]
+        is_dim = check.op is CheckOp.EQ and program.formulas[check.left] == Formula(FormulaOp.DIM, k, axis)
+        if is_dim and message.source.file:
+            return _refusal(message, size)
+    return SignatureError(f"{program.signature.inputs[k]} is given the size {size} along axis {axis}")
+
+
+def _refusal(message: Message, now: int) -> Exception:
+    if not message.source.file:
+        return SignatureError(message.text)
+    text = message.text.replace(ANOTHER, f"is {now}")
+    return NotTraced(f"{message.source.file}:{message.source.line} {text}")
 
 
 _HOLDS: dict[CheckOp, Callable[[int, int], bool]] = {

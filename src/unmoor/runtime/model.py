@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from unmoor.errors import ArchiveError, NotTrusted, SignatureError, UnmoorError
+from unmoor.errors import ArchiveError, NotTraced, NotTrusted, SignatureError, UnmoorError
 from unmoor.ir.program import GENERATOR
 from unmoor.ir.signature import Leaf, Mapping, Sequence, Structure
 from unmoor.ir.structure import parse_arguments, parse_result
@@ -19,7 +19,7 @@ from unmoor.runtime.status import Status, error_of
 from unmoor.runtime.structures import flatten
 from unmoor.runtime.tensors import check_writable, readable, write_back
 
-OnMiss = Callable[[str, tuple[Any, ...], dict[str, Any], SignatureError], Any]
+OnMiss = Callable[[str, tuple[Any, ...], dict[str, Any], UnmoorError], Any]
 Rebuild = Callable[[Structure, tuple[Any, ...]], Any]
 Described = tuple[str, str, str, int, int, bytes]
 RETURNS_TUPLE, RETURNS_TENSOR, RETURNS_STRUCTURE = range(3)
@@ -134,7 +134,8 @@ class Method(_native.Function):
     def _slow(self, args: tuple[Any, ...], kwargs: dict[str, Any], status: int, message: str) -> Any:
         """What the fast path does not do: structures, copies, and saying what went wrong."""
         if not self.signatures:
-            return self._missed(args, kwargs, f"the method {self.info_of_method.name} holds no signature")
+            text = f"the method {self.info_of_method.name} holds no signature"
+            return self._missed(args, kwargs, SignatureError(text))
         result: Any = message
         if status == Status.NOT_RUN:
             tensors = flatten(self.arguments, args, kwargs, self._names)
@@ -146,7 +147,9 @@ class Method(_native.Function):
         if status == Status.NOT_RUN:
             raise UnmoorError("the arguments cannot be read as tensors of this machine")
         if status == Status.WRONG_INPUT:
-            return self._missed(args, kwargs, result)
+            return self._missed(args, kwargs, SignatureError(result))
+        if status == Status.NOT_PREPARED:
+            return self._missed(args, kwargs, NotTraced(result))
         if status == Status.NOT_TRUSTED:
             raise NotTrusted(
                 "the file's machine code may not run, since nobody has vouched for the file. If it comes from where "
@@ -169,8 +172,7 @@ class Method(_native.Function):
                 write_back(tensor, copy)
         return status, result
 
-    def _missed(self, args: tuple[Any, ...], kwargs: dict[str, Any], message: str) -> Any:
-        error = SignatureError(message)
+    def _missed(self, args: tuple[Any, ...], kwargs: dict[str, Any], error: UnmoorError) -> Any:
         if self._on_miss is not None:
             return self._on_miss(self.info_of_method.name, args, kwargs, error)
         raise error

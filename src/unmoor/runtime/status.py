@@ -16,8 +16,12 @@ from unmoor.errors import (
 
 
 class Status(IntEnum):
-    """`um_status` of unmoor.h, with NOT_RUN for a call that its fast path did not try."""
+    """`um_status` of unmoor.h, with NOT_RUN for a call that its fast path did not try.
 
+    NOT_PREPARED: its sizes break an assumption of the trace, which another program for them may not do.
+    """
+
+    NOT_PREPARED = -2
     NOT_RUN = -1
     OK = 0
     OUT_OF_MEMORY = 1
@@ -50,6 +54,7 @@ CLASSES: dict[Status, type[Exception]] = {
     Status.NOT_TRACED: NotTraced,
     Status.TOO_LARGE: SignatureError,
     Status.WRONG_RESULT: VerifyError,
+    Status.NOT_PREPARED: NotTraced,
 }
 
 

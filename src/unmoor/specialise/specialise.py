@@ -22,8 +22,8 @@ from unmoor.ir.graph import (
     raises,
     tensor_type,
 )
-from unmoor.ir.recording import ExampleTensor
-from unmoor.ir.signature import TensorSpec, contiguity
+from unmoor.ir.recording import ANOTHER, ExampleTensor
+from unmoor.ir.signature import Demand, Reason, TensorSpec, contiguity
 from unmoor.ir.types import TensorType
 from unmoor.ops import TABLE
 from unmoor.specialise.builder import Turn, TypedBuilder
@@ -37,13 +37,16 @@ class Specialised:
     """A typed graph with its relations, the types of its inputs, and the example's value of each symbol.
 
     `most` has the upper bounds of the sizes that a call finds, `names` those that users gave to symbols, `pinned` the
-    names of dims that are of one size here, or of two names."""
+    names of dims that are of one size here, or of two names. `reasons` are the guards that relations, and fixed or
+    equal dims of inputs, come from.
+    """
 
     graph: Graph
     inputs: tuple[TensorSpec, ...]
     example: dict[str, int]
     most: dict[str, Dim]
     names: dict[str, str]
+    reasons: dict[Demand, Reason]
     pinned: tuple[Pinned, ...] = ()
 
 
@@ -58,12 +61,16 @@ def specialise(graph: Graph, example: tuple[ExampleTensor, ...]) -> Specialised:
         raise SignatureError(f"{len(example)} tensors for {len(graph.inputs)} inputs")
     known: dict[str, Dim] = {}
     pinned: list[Pinned] = []
+    asked: dict[str, Value] = {}  # the conditions that fixed symbols
     while True:
+        walk = _Walk(graph, example, known, asked)
         try:
-            return replace(_Walk(graph, example, known).run(), pinned=tuple(pinned))
+            return replace(walk.run(), pinned=tuple(pinned))
         except Learnt as learnt:
             if learnt.pinned:
                 pinned.append(Pinned(*learnt.pinned))
+            if walk.at is not None and walk.at.op == "prim::compare":
+                asked[learnt.symbol] = walk.at.output
             known = {name: d.substitute({learnt.symbol: learnt.value}) for name, d in known.items()}
             known[learnt.symbol] = learnt.value
         except _Refusal as refusal:
@@ -79,13 +86,23 @@ class _Refusal(NotTraced):
 
 
 class _Walk:
-    def __init__(self, graph: Graph, example: tuple[ExampleTensor, ...], known: dict[str, Dim]) -> None:
-        self.graph = graph
+    def __init__(
+        self, graph: Graph, example: tuple[ExampleTensor, ...], known: dict[str, Dim], asked: dict[str, Value]
+    ) -> None:
+        self.graph, self.asked = graph, asked
+        self.at: Node | None = None
+        self.certain = True  # whether what is walked is so for all sizes
+        self.decided: dict[Value, tuple[Relation, ...]] = {}  # what conditions on sizes demand
+        self.numbers: dict[Value, Arg] = {}  # the numbers that they ask about
+        self.reasons: dict[Demand, Reason] = {}
         self.symbols: dict[str, int] = {}
         self.inputs: list[Value] = []
         self.specs: list[TensorSpec] = []
-        for value, tensor in zip(graph.inputs, example, strict=True):
-            shape = tuple(const(n) if tensor.fixed else self._symbol(n, known) for n in tensor.shape)
+        self.places: dict[str, tuple[int, int]] = {}  # where each symbol comes from: (input, axis)
+        for k, (value, tensor) in enumerate(zip(graph.inputs, example, strict=True)):
+            shape = tuple(
+                const(n) if tensor.fixed else self._symbol(n, known, (k, axis)) for axis, n in enumerate(tensor.shape)
+            )
             self.inputs.append(replace(value, type=TensorType(tensor.dtype, shape)))
             self.specs.append(TensorSpec(tensor.name, TensorType(tensor.dtype, shape)))
         self.example = example
@@ -95,9 +112,9 @@ class _Walk:
         self.env: dict[Value, Arg] = dict(zip(graph.inputs, self.inputs, strict=True))
         self.constants = [self._constant(c) for c in graph.constants]
 
-    def _symbol(self, size: int, known: dict[str, Dim]) -> Dim:
+    def _symbol(self, size: int, known: dict[str, Dim], place: tuple[int, int]) -> Dim:
         name = f"s{len(self.symbols)}"
-        self.symbols[name] = size
+        self.symbols[name], self.places[name] = size, place
         return known.get(name, sym(name))
 
     def _constant(self, constant: Constant) -> Constant:
@@ -115,11 +132,11 @@ class _Walk:
         graph = Graph(
             self.graph.name, tuple(self.inputs), tuple(self.constants), tuple(self.builder.nodes), outputs, relations
         )
-        return Specialised(graph, tuple(self.specs), self.symbols, self.facts.most, self.named.symbols)
+        return Specialised(graph, tuple(self.specs), self.symbols, self.facts.most, self.named.symbols, self.reasons)
 
     def _nodes(self, nodes: tuple[Node, ...]) -> None:
         for node in nodes:
-            self.builder.source = node.source
+            self.builder.source, self.at = node.source, node
             try:
                 results = self._node(node)
             except Learnt as learnt:
@@ -145,6 +162,7 @@ class _Walk:
         condition = self._arg(node.args[0])
         if not isinstance(condition, Value):
             block = node.blocks[0 if condition else 1]
+            self.certain = False
             self._nodes(block.nodes)
             return tuple(self._arg(r) for r in block.results)
         made = [self._block(b) for b in node.blocks]
@@ -165,7 +183,8 @@ class _Walk:
     def _block(self, block: Block) -> Block:
         """A block, typed. Where it refuses inputs like these, as eager PyTorch would, it raises when it is reached."""
         before, self.builder.nodes = self.builder.nodes, []
-        known, places = set(self.facts.most), dict(self.builder.place_of)
+        known, places, certain = set(self.facts.most), dict(self.builder.place_of), self.certain
+        self.certain = False
         try:
             self._nodes(block.nodes)
             results = tuple(self._arg(r) for r in block.results)
@@ -177,7 +196,7 @@ class _Walk:
             return Block((), (Node("prim::raise", (message,), ()),), ())
         finally:
             made, self.builder.nodes = self.builder.nodes, before
-            self.builder.place_of = places
+            self.builder.place_of, self.certain = places, certain
         return Block((), tuple(made), results)
 
     def _check_leaves(self, block: Block, results: tuple[Arg, ...], found: set[str]) -> None:
@@ -259,9 +278,17 @@ class _Walk:
         if node.op == "prim::If":
             return self._branch(node)
         if node.op == "prim::Loop":
-            return self._loop(node)
+            certain, self.certain = self.certain, False
+            results = self._loop(node)
+            self.certain = certain
+            return results
         args = tuple(self._arg(a) for a in node.args)
         self.builder.wanted = ""
+        if node.op == "prim::guard":
+            self._guard(node)
+            return ()
+        if node.op == "prim::compare":
+            return (self._compare(node.output, args),)
         if node.op in TABLE:
             return self.builder.emit_all(node.op, *(_literal_dims(a) for a in args))
         name = node.op.removeprefix("prim::")
@@ -280,26 +307,26 @@ class _Walk:
                 return (self._type(args[0]).rank,)
             case "is_contiguous":
                 return (self._is_contiguous(self._value(args[0])),)
-            case "compare":
-                return (compare(b, args[0], args[1], str(args[2])),)
+            case "is_dtype":
+                return (self._type(args[0]).dtype is args[1],)
             case "not":
                 return (b.emit("aten::logical_not", args[0]) if isinstance(args[0], Value) else not args[0],)
             case "item":
                 return (item(b, self._value(args[0])),)
             case "truth":
                 return (truth(b, args[0]),)
-            case "guard":
-                self._guard(source, args)
             case "raise":
                 self._refuse_unless(False, source, args[0])
-            case "rank_guard":
-                self._refuse_unless(self._type(args[0]).rank == int(str(args[1])), source, args[2])
             case "dims":
                 assert isinstance(args[2], tuple)
                 self.named.hold(str(args[1]), self._type(args[0]).shape, args[2])
+            case "rank_guard":
+                rank = self._type(args[0]).rank
+                self._refuse_unless(rank == int(str(args[1])), source, args[2], rank)
             case "dtype_guard":
                 assert isinstance(args[1], DType)
-                self._refuse_unless(self._type(args[0]).dtype is args[1], source, args[2])
+                dtype = self._type(args[0]).dtype
+                self._refuse_unless(dtype is args[1], source, args[2], dtype.torch_name)
             case _:
                 raise Unsupported(f"prim::{name} cannot be compiled yet")
         return ()
@@ -317,16 +344,38 @@ class _Walk:
         self.facts.relations[Relation(sym(name), "==", const(int(held)), message)] = None
         return held
 
-    def _guard(self, source: Source, args: tuple[Arg, ...]) -> None:
-        condition, expected, message = args
+    def _compare(self, value: Value, args: tuple[Arg, ...]) -> Arg:
+        before = len(self.facts.relations)
+        result = compare(self.builder, args[0], args[1], str(args[2]))
+        if not isinstance(result, Value):
+            self.decided[value] = tuple(self.facts.relations)[before:]
+            self.numbers[value] = args[0]
+        return result
+
+    def _guard(self, node: Node) -> None:
+        condition, expected, message = (self._arg(a) for a in node.args)
+        asked = node.args[0]
+        assert isinstance(asked, Value)
         if isinstance(condition, Value):
             self.builder.guard(condition, bool(expected), str(message))
-        else:
-            self._refuse_unless(bool(condition) is bool(expected), source, message)
+            return
+        number = self.numbers.get(asked)
+        now = (
+            number.evaluate(self.symbols)
+            if isinstance(number, Dim) and number.symbols <= self.symbols.keys()
+            else number
+        )
+        self._refuse_unless(bool(condition) is bool(expected), node.source, message, now)
+        if self.certain:
+            demands: list[Demand] = [*self.decided.get(asked, ())]
+            demands += [self.places[s] for s, by in self.asked.items() if by is asked]
+            self.reasons.update((d, (str(message), node.source)) for d in demands)
 
-    def _refuse_unless(self, holds: bool, source: Source, message: Any) -> None:
+    def _refuse_unless(self, holds: bool, source: Source, message: Any, now: object = None) -> None:
+        """`now` is what the guard asks for, where the message can tell it."""
         if not holds:
-            raise _Refusal(source, str(message))
+            text = str(message)
+            raise _Refusal(source, text if now is None else text.replace(ANOTHER, f"is {now}"))
 
     def _value(self, arg: Arg) -> Value:
         assert isinstance(arg, Value), f"{arg} is no tensor"

@@ -28,7 +28,8 @@ class Replay:
 
     @property
     def guards(self) -> list[str]:
-        return [str(node.args[2]) for node in self.recording.graph.nodes if node.op.endswith("guard")]
+        """The first line of what each guard says."""
+        return [str(node.args[2]).split("\n")[0] for node in self.recording.graph.nodes if node.op.endswith("guard")]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         structure, tensors = flatten_call(args, kwargs)

@@ -87,8 +87,8 @@ def test_every_level_prints() -> None:
 
 def test_assumptions_fit_a_screen_and_the_important_ones_come_first() -> None:
     lines = unmoor.trace(branch, torch.rand(2, 3)).assumptions.splitlines()
-    assert "took the branch" in lines[0] and lines[0].endswith("(checked at each call)")
-    assert "test_traced.py:" in lines[0]
+    assert lines[0].startswith("branch on data, checked: takes the branch `x.sum().item() > 0`  # ")
+    assert "test_traced.py:" in lines[0] and "| if x.sum().item() > 0 and x.shape[0] > 1:" in lines[0]
 
     def many(x):
         for k in range(40):

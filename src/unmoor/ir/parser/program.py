@@ -113,7 +113,7 @@ class _Reader:
         self.tensors.append(TensorRegister(place, int(m["index"]), BY_NAME[m["dtype"]], dims, int(m["bytes"])))
 
     def check(self, m: re.Match[str]) -> None:
-        message = self.message(m["text"], Source())
+        message = self.message(m["text"], parse_source(m["comment"] or ""))
         self.checks.append(Check(_CHECKS_OF[m["sign"]], int(m["a"]), int(m["b"]), message))
 
     def label(self, m: re.Match[str]) -> None:
@@ -197,7 +197,7 @@ _LINES: tuple[tuple[str, Callable[[_Reader, re.Match[str]], None]], ...] = (
         r"t(?P<n>\d+) = (?P<place>\w+) (?P<index>\d+) : (?P<dtype>\w+)\[(?P<dims>[r\d, ]*)\] bytes r(?P<bytes>\d+)",
         _Reader.tensor,
     ),
-    (rf"check r(?P<a>\d+) (?P<sign>==|!=|<=|<) r(?P<b>\d+) else {_TEXT}", _Reader.check),
+    (rf"check r(?P<a>\d+) (?P<sign>==|!=|<=|<) r(?P<b>\d+) else {_TEXT}{_COMMENT}", _Reader.check),
     (r"@(?P<n>\d+):", _Reader.label),
     (
         rf"call (?P<kernel>\S+) \[(?P<tensors>[t\d, ]*)\] \[(?P<ints>[r\d, ]*)\] over r(?P<extent>\d+)"

@@ -28,8 +28,9 @@ def print_program(program: Program, kernels: Sequence[Kernel]) -> str:
         dims = ", ".join(f"r{d}" for d in t.dims)
         lines.append(f"  t{k} = {t.place.name.lower()} {t.index} : {t.dtype}[{dims}] bytes r{t.bytes}")
     for c in program.checks:
-        message = json.dumps(program.messages[c.message].text)
-        lines.append(f"  check r{c.left} {SIGNS[c.op]} r{c.right} else {message}")
+        message = program.messages[c.message]
+        comment = f"  # {print_source(message.source)}" if message.source != Source() else ""
+        lines.append(f"  check r{c.left} {SIGNS[c.op]} r{c.right} else {json.dumps(message.text)}{comment}")
     targets = {i.target for i in program.code if i.opcode in JUMPS}
     for k, i in enumerate(program.code):
         lines += [f"  @{k}:"] if k in targets else []
