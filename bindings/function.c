@@ -113,7 +113,7 @@ static int make_outputs(const FunctionObject *self, call *c) {
       out->data = NULL, c->made[c->made_count] = NULL;
       continue;
     }
-    PyObject *object = torch ? torch_make(out) : numpy_make(out);
+    PyObject *object = torch ? torch_make(out, self->model->spares) : numpy_make(out);
     if (object == NULL) return -1;
     c->made[c->made_count] = object;
   }
@@ -126,7 +126,7 @@ static int copy_found(const FunctionObject *self, call *c) {
   for (Py_ssize_t i = 0; i < c->output_count; i++) {
     if (c->made[i] != NULL) continue;
     um_tensor made = c->outputs[i];
-    if ((c->made[i] = torch ? torch_make(&made) : numpy_make(&made)) == NULL) return -1;
+    if ((c->made[i] = torch ? torch_make(&made, self->model->spares) : numpy_make(&made)) == NULL) return -1;
     if (c->outputs[i].bytes > 0) memcpy(made.data, c->outputs[i].data, c->outputs[i].bytes);
   }
   return 0;

@@ -28,6 +28,10 @@ static PyObject *model_new(PyTypeObject *type, PyObject *arguments, PyObject *ke
   ModelObject *self = (ModelObject *)type->tp_alloc(type, 0);
   if (self == NULL) return NULL;
   self->threads = threads;
+  if ((self->spares = spares_new()) == NULL) {
+    PyErr_NoMemory();
+    goto fail;
+  }
   um_open_options options = {.size = sizeof options, .trust = (um_trust)trust, .digest = digest,
                              .weights_in = huge ? UM_WEIGHTS_HUGE : UM_WEIGHTS_MAPPED};
   if (weights != Py_None) {
@@ -78,6 +82,7 @@ static void model_dealloc(ModelObject *self) {
     held = next;
   }
   um_model_free(self->model);
+  spares_close(self->spares);
   if (self->lock != NULL) PyThread_free_lock(self->lock);
   if (self->weights.obj != NULL) PyBuffer_Release(&self->weights);
   type->tp_free((PyObject *)self);

@@ -11,6 +11,19 @@
 /* Calls of at most so many inputs and outputs allocate nothing for them. */
 #define FEW 8
 
+/* -- memory of results (spare.c) -------------------------------------------------------------------------- */
+typedef struct spares spares;
+typedef struct spare {
+  spares *owner; /* NULL where the memory is not kept */
+  size_t bytes;
+} spare;
+
+spares *spares_new(void);
+void spares_close(spares *s);
+/* Memory as malloc gives it, from a result that died where one of about that size did. No lock, any thread. */
+void *spare_take(spares *s, size_t bytes);
+void spare_give(void *memory);
+
 /* -- sessions (model.c) ---------------------------------------------------------------------------------- */
 typedef struct held_session {
   um_session *session;
@@ -24,6 +37,7 @@ typedef struct {
   Py_buffer weights; /* weights.obj is NULL where the file holds them */
   Py_ssize_t threads; /* that a call may use; the sessions share them */
   held_session *sessions;
+  spares *spares;
   PyThread_type_lock lock; /* of a model with state, whose one session all threads share; else NULL */
 } ModelObject;
 
@@ -45,7 +59,7 @@ reading torch_read(PyObject *object, um_tensor *out);
 /* The same; `view` is held until the call has ended. `strides` has room for UM_MAX_RANK. */
 reading numpy_read(PyObject *object, um_tensor *out, Py_buffer *view, int64_t *strides);
 /* New tensors of an output's dtype and shape; they set its data. NULL with an exception set. */
-PyObject *torch_make(um_tensor *out);
+PyObject *torch_make(um_tensor *out, spares *spares);
 PyObject *numpy_make(um_tensor *out);
 /* Whether torch is loaded; finds its exchange API where that has not happened. */
 int torch_ready(void);

@@ -115,13 +115,13 @@ typedef struct {
   int64_t strides[UM_MAX_RANK];
 } block;
 
-static void free_block(dlpack_managed *managed) { free(managed); }
+static void free_block(dlpack_managed *managed) { spare_give(managed); }
 
 /* Memory of our own costs 0.33 us with the tensor around it; torch.empty costs 0.75 us. */
-PyObject *torch_make(um_tensor *out) {
+PyObject *torch_make(um_tensor *out, spares *spares) {
   static const uint8_t codes[] = {0, DLPACK_BOOL, DLPACK_UINT, DLPACK_INT, DLPACK_INT, DLPACK_INT, DLPACK_INT,
                                   DLPACK_FLOAT, DLPACK_BFLOAT, DLPACK_FLOAT, DLPACK_FLOAT};
-  block *b = malloc(sizeof(block) + 64 + out->bytes);
+  block *b = spare_take(spares, sizeof(block) + 64 + out->bytes);
   if (b == NULL) return PyErr_NoMemory();
   memset(&b->managed, 0, sizeof b->managed);
   b->managed.version = (dlpack_version){DLPACK_MAJOR, DLPACK_MINOR};
@@ -144,7 +144,7 @@ PyObject *torch_make(um_tensor *out) {
   out->data = t->data;
   void *object = NULL;
   if (api->object_from_managed(&b->managed, &object) != 0) {
-    free(b);
+    spare_give(b);
     return NULL;
   }
   return object;
