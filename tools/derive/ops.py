@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from tools.derive import op_db_states
+
 from unmoor.ir.op import Kind, Op, Tolerance
 from unmoor.ops import TABLE
 
@@ -34,7 +36,8 @@ TITLES = {
 
 def document() -> str:
     """The whole document."""
-    return INTRODUCTION + "\n".join(_section(kind) for kind in Kind if any(o.kind is kind for o in TABLE.values()))
+    kinds = (_section(kind) for kind in Kind if any(o.kind is kind for o in TABLE.values()))
+    return INTRODUCTION + "\n".join([*kinds, op_db_states.section()])
 
 
 def _section(kind: Kind) -> str:
