@@ -51,3 +51,44 @@ TEST_CASE("a file of version 1 of the format runs") {
   CHECK(um_run(session, 1, &input, 1, &output, 1, &error) == UM_NOT_TRACED);
   CHECK(error.message == std::string("model.py:12 the length is a multiple of 3"));
 }
+
+TEST_CASE("a file with loops, of version 5 of the format, runs; spoilt ones are refused, or run within their memory") {
+  const std::string path = std::string(UNMOOR_FIXTURES) + "/v5/looping.unmoor";
+  FILE* file = fopen(path.c_str(), "rb");
+  REQUIRE(file != nullptr);
+  Bytes bytes(1 << 16);
+  bytes.resize(fread(bytes.data(), 1, bytes.size(), file));
+  fclose(file);
+  const int64_t rows[] = {3, 2}, pair[] = {2};
+  float x[] = {1, 2, 3, 4, 5, 6}, first[] = {7, 8};
+  uint8_t no = 0, flags[] = {0, 0};
+  um_tensor inputs[4] = {};
+  inputs[0] = {x, sizeof x, rows, nullptr, 2, UM_F32};
+  inputs[1] = {first, sizeof first, pair, nullptr, 1, UM_F32};
+  inputs[2] = {&no, sizeof no, nullptr, nullptr, 0, UM_BOOL};
+  inputs[3] = {flags, sizeof flags, pair, nullptr, 1, UM_BOOL};
+  const auto run = [&](const Bytes& spoilt, std::vector<float>* moved) {
+    Model model;
+    um_error error;
+    if (OpenBytes(spoilt, UM_TRUST_NO, &model, &error) != UM_OK) return;
+    um_session* session = nullptr;
+    um_session_options how = NoOptions();
+    how.max_arena_bytes = 1 << 20;
+    if (um_session_new(model.get(), &how, &session, &error) != UM_OK) return;
+    const Session held(session);
+    um_tensor outputs[2] = {};
+    if (um_run(session, 0, inputs, 4, outputs, 2, &error) == UM_OK && moved != nullptr) *moved = ValuesOf(outputs[0]);
+  };
+  std::vector<float> moved;
+  run(bytes, &moved);
+  CHECK(moved == std::vector<float>{7, 8, 1, 2, 3, 4});
+  for (size_t at = 64; at < bytes.size(); ++at) {
+    if (bytes[at] == 0 && at % 4 != 0) continue;
+    for (const int value : {0, 4, 9}) {
+      Bytes spoilt = bytes;
+      spoilt[at] = static_cast<uint8_t>(value);
+      MakeDigestsRight(&spoilt);
+      run(spoilt, nullptr);
+    }
+  }
+}
