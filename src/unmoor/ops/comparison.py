@@ -78,7 +78,7 @@ def _clamp_samples(dtype: str) -> list[Sample]:
 
 def _where_infer(facts: Any, condition: Any, a: Any, b: Any) -> TensorType:
     types = [type_of_operand(x) for x in (a, b)]
-    return TensorType(compute_dtype("common", types), broadcast(facts, [t.shape for t in (condition, *types)]))
+    return TensorType(compute_dtype("where", types), broadcast(facts, [t.shape for t in (condition, *types)]))
 
 
 CAST = Op(

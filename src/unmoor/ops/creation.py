@@ -10,12 +10,14 @@ import numpy as np
 from unmoor.dtypes import DEFAULT_FLOAT, DType, bool_, f32, f64, i64
 from unmoor.errors import SignatureError, Unsupported
 from unmoor.ir.dim import Dim, dim
+from unmoor.ir.graph import Value
 from unmoor.ir.op import ULP, Builder, Kind, Op, Sample
 from unmoor.ir.scalar import IndexValue, Number
 from unmoor.ir.types import TensorType
 from unmoor.ops.family import EVERY, EXACT, FLOATS, composite, in_dtype, number_type
 from unmoor.ops.samples import Ints, Rand
 from unmoor.ops.schema import parse_schema
+from unmoor.ops.view import expand
 
 IOTA = Op(
     "prim::iota",
@@ -57,7 +59,15 @@ def _default(dtype: DType | None, *values: Any) -> DType:
     return DEFAULT_FLOAT if any(isinstance(v, float) for v in values) else i64
 
 
+def _dtype_of(b: Builder, number: Any) -> DType:
+    """The dtype that PyTorch gives a tensor made of a number: written down, a size, or computed by the call."""
+    dtype = b.type_of(number).dtype if isinstance(number, Value) else number_type(number).dtype
+    return DEFAULT_FLOAT if dtype.is_float else dtype
+
+
 def _full(b: Builder, shape: Any, value: Any, dtype: DType) -> Any:
+    if isinstance(value, Value):  # a number that the call computes
+        return expand(b, b.emit("prim::cast", value, dtype), tuple(dim(d) for d in shape))
     if isinstance(value, Dim) and not value.is_const and dtype is not i64:
         return b.emit("prim::cast", b.emit("prim::full", tuple(shape), value, i64), dtype)
     plain = value.value if isinstance(value, Dim) and value.is_const else value
@@ -206,7 +216,7 @@ CREATION: list[Op] = [
         "aten::full",
         "(int[] size, Scalar fill_value, *, dtype? dtype=None) -> Tensor",
         "default",
-        lambda b, s, v, d: _full(b, s, v, d or number_type(v).dtype),
+        lambda b, s, v, d: _full(b, s, v, d or _dtype_of(b, v)),
         lambda s, v, d: np.full(s, v, (d or number_type(v).dtype).numpy),
         ((2, 3), 1.5, None),
         ((2,), 3, None),

@@ -39,7 +39,7 @@ def operand_dtype(op: Op, types: list[Any]) -> DType | None:
     if op.promote == "none":
         return None
     chosen = types[1:] if op.promote == "where" else types
-    return compute_dtype("common" if op.promote == "where" else op.promote, [type_of_operand(t) for t in chosen])
+    return compute_dtype(op.promote, [type_of_operand(t) for t in chosen])
 
 
 def computes(op: Op) -> bool:

@@ -46,7 +46,7 @@ def _weak(type_: NumberType, numbers_only: bool) -> DType:
 
 def compute_dtype(promote: str, operands: Sequence[TensorType]) -> DType:
     """The dtype in which an elementwise op of this promotion computes on such operands."""
-    numbers_only = all(isinstance(t, NumberType) for t in operands)
+    numbers_only = promote != "where" and all(isinstance(t, NumberType) for t in operands)
     ranked = [
         (_weak(t, numbers_only), 2) if isinstance(t, NumberType) else (t.dtype, int(not t.shape)) for t in operands
     ]

@@ -22,9 +22,10 @@ from unmoor.ir.graph import (
     raises,
     tensor_type,
 )
+from unmoor.ir.op import Kind, Op
 from unmoor.ir.recording import ANOTHER, ExampleTensor
 from unmoor.ir.signature import Demand, Reason, TensorSpec, contiguity
-from unmoor.ir.types import TensorType
+from unmoor.ir.types import BOOL, FLOAT, INT, TensorType
 from unmoor.ops import TABLE
 from unmoor.specialise.builder import Turn, TypedBuilder
 from unmoor.specialise.facts import ExampleFacts, Learnt
@@ -75,6 +76,12 @@ def specialise(graph: Graph, example: tuple[ExampleTensor, ...]) -> Specialised:
             known[learnt.symbol] = learnt.value
         except _Refusal as refusal:
             raise NotTraced(str(refusal)) from None
+
+
+NOT_PLAIN = (
+    "a plain number is needed where the program computes one from sizes or tensors: compute with tensors there, or "
+    "pass a literal"
+)
 
 
 class _Refusal(NotTraced):
@@ -150,6 +157,10 @@ class _Walk:
                 raise
             except ZeroDivisionError:
                 raise SignatureError(f"{_at(node.source)}a size that is 0 here is divided by") from None
+            except TypeError as error:
+                if not any(v.type in (INT, FLOAT, BOOL) for v in node.inputs):
+                    raise
+                raise Unsupported(f"{_at(node.source)}{node.op}: {NOT_PLAIN}") from error
             except UnmoorError as error:
                 if node.blocks:  # its text names a line already
                     raise
@@ -290,6 +301,7 @@ class _Walk:
         if node.op == "prim::compare":
             return (self._compare(node.output, args),)
         if node.op in TABLE:
+            _check_plain(TABLE[node.op], args)
             return self.builder.emit_all(node.op, *(_literal_dims(a) for a in args))
         name = node.op.removeprefix("prim::")
         if name.startswith(("int_", "float_")):
@@ -383,6 +395,14 @@ class _Walk:
 
     def _type(self, arg: Arg) -> TensorType:
         return tensor_type(self._value(arg))
+
+
+def _check_plain(op: Op, args: tuple[Arg, ...]) -> None:
+    """Unsupported where an op's kernel has a number in its code, and the call computes that number."""
+    if op.kind is Kind.MAP and any(
+        isinstance(a, Value) and p.type == "float" for p, a in zip(op.schema.params, args, strict=True)
+    ):
+        raise Unsupported(NOT_PLAIN)
 
 
 def _literal_dims(arg: Arg) -> Arg:
