@@ -60,6 +60,7 @@ class OpenOptions(c.Structure):
         ("digest", c.c_char_p),
         ("weights", c.c_void_p),
         ("weights_bytes", c.c_size_t),
+        ("weights_in", c.c_int),
     )
 
 
@@ -79,7 +80,7 @@ class Host:
         self.library.um_state_name.restype = self.library.um_assumptions_text.restype = c.c_char_p
         self.library.um_state_count.restype = c.c_size_t
         self.data, self.model, self.session = data, c.c_void_p(), c.c_void_p()
-        options = OpenOptions(c.sizeof(OpenOptions), 1, None, None, 0)
+        options = OpenOptions(c.sizeof(OpenOptions), 1, None, None, 0, 0)
         self.check("um_open_memory", data, c.c_size_t(len(data)), c.byref(options), c.byref(self.model))
         self.check("um_session_new", self.model, None, c.byref(self.session))
 

@@ -73,8 +73,8 @@ def test_the_way_from_torchscript(tmp_path: Path) -> None:
     (program,) = snippets("docs/torchscript.md", "python")
     (shown,) = snippets("docs/torchscript.md", "text")
     (tmp_path / "program.py").write_text(program)
-    refusal, digest = run([sys.executable, "program.py"], tmp_path).strip().split("\n")
-    assert shown.splitlines() == [refusal, "sha256:9f..."]
+    *refusal, digest = run([sys.executable, "program.py"], tmp_path).strip().split("\n")
+    assert shown.splitlines() == [*refusal, "sha256:9f..."]
     (command,) = snippets("docs/torchscript.md", "sh")
     assert run(["sh", "-c", command.replace("sha256:9f...", digest)], tmp_path)
     (source,) = snippets("README.md", "c")
