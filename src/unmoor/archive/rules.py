@@ -33,7 +33,7 @@ OPERANDS = {
     Opcode.JUMP_UNLESS: 1,
     Opcode.WHILE: 1,
 }
-VARIADIC = (Opcode.CALL, Opcode.LOOP, Opcode.NEXT)  # those check their own count
+VARIADIC = (Opcode.CALL, Opcode.BUILTIN, Opcode.LOOP, Opcode.NEXT)  # those check their own count
 
 
 Written = tuple[Place | None, int]  # memory; and int registers, as (None, number)
