@@ -84,7 +84,12 @@ def unused_narrow(x, y):
     return y + 1
 
 
-@pytest.mark.parametrize("fn", [unused_sum, unused_narrow])
+def unused_view(x, y):
+    y.view(y.shape[0], -1)
+    return x * 2
+
+
+@pytest.mark.parametrize("fn", [unused_sum, unused_narrow, unused_view])
 def test_an_unused_result_still_says_which_sizes_fit(fn):
     traced = unmoor.trace(fn, torch.ones(3), torch.ones(3))
     torch.testing.assert_close(traced(torch.ones(4), torch.ones(4)), fn(torch.ones(4), torch.ones(4)))

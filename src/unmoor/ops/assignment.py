@@ -285,7 +285,7 @@ def select_scatter(b: Builder, x: Any, source: Any, axis: int, index: Any) -> An
 
 def _np_setitem(x: np.ndarray, items: Sequence[Any], value: Any, how: str = "set") -> np.ndarray:
     """Numbers, also as tensors of rank 0, go first, as in PyTorch."""
-    out = np.array(x)
+    out = np.array(x, order="C")  # its flat view is written
     part = np.arange(x.size).reshape(x.shape)  # the region as offsets
     taken = sum(
         np.ndim(i) if isinstance(i, np.ndarray) and i.dtype == np.bool_ else 1
@@ -321,7 +321,7 @@ def _np_index_put(x: np.ndarray, indices: Sequence[Any], values: np.ndarray, acc
 
 
 def _np_masked_scatter(x: np.ndarray, mask: np.ndarray, source: np.ndarray) -> np.ndarray:
-    out, where = (np.array(v) for v in np.broadcast_arrays(x, mask))
+    out, where = (np.array(v, order="C") for v in np.broadcast_arrays(x, mask))
     out[where] = source.reshape(-1)[: where.sum()]
     return out
 

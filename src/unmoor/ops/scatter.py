@@ -46,7 +46,7 @@ def _make(dtype: str) -> Any:
 def _np_put(
     x: np.ndarray, indices: Sequence[np.ndarray], axes: Sequence[int], at: int, values: np.ndarray, how: str
 ) -> np.ndarray:
-    out = np.array(x)
+    out = np.array(x, order="C")
     front = np.moveaxis(out, axes, range(len(axes)))  # a view: writes reach `out`
     rank = indices[0].ndim
     rows = np.moveaxis(values, range(at, at + rank), range(rank))
@@ -286,7 +286,7 @@ def _neutral(reduce: str, dtype: DType) -> Any:
 
 
 def _np_scatter(x: np.ndarray, axis: int, index: np.ndarray, source: Any, reduce: str | None = None) -> np.ndarray:
-    out = np.array(x).reshape(x.shape or (1,))
+    out = np.array(x, order="C").reshape(x.shape or (1,))
     where = index.reshape(index.shape or (1,))
     given = np.broadcast_to(np.asarray(source), where.shape) if not np.ndim(source) else source
     for place in np.ndindex(where.shape):
@@ -311,7 +311,7 @@ def _np_scatter_reduce(
 
 def _np_index(how: str) -> Callable[..., np.ndarray]:
     def evaluate(x: np.ndarray, axis: int, index: np.ndarray, source: Any, alpha: Any = 1) -> np.ndarray:
-        out = np.array(x).reshape(x.shape or (1,))
+        out = np.array(x, order="C").reshape(x.shape or (1,))
         front = np.moveaxis(out, axis, 0)
         rows = np.broadcast_to(source, front.shape) if not np.ndim(source) else np.moveaxis(np.asarray(source), axis, 0)
         for k, i in enumerate(np.reshape(index, -1)):

@@ -205,7 +205,7 @@ def reshape(b: Builder, x: Any, shape: Sequence[Any]) -> Any:
         raise SignatureError("only one size can be -1")
     if unknown:
         known = product(d for k, d in enumerate(wanted) if k != unknown[0])
-        if known == 0:
+        if any(b.facts.equal(d, 0) for k, d in enumerate(wanted) if k != unknown[0]):
             raise SignatureError("a size of -1 cannot be told beside a size of 0")
         wanted[unknown[0]] = type_.numel // known
     if not b.facts.equal(product(wanted), type_.numel):

@@ -157,14 +157,14 @@ class _Walk:
                 raise
             except ZeroDivisionError:
                 raise SignatureError(f"{_at(node.source)}a size that is 0 here is divided by") from None
-            except TypeError as error:
-                if not any(v.type in (INT, FLOAT, BOOL) for v in node.inputs):
-                    raise
-                raise Unsupported(f"{_at(node.source)}{node.op}: {NOT_PLAIN}") from error
             except UnmoorError as error:
                 if node.blocks:  # its text names a line already
                     raise
                 raise type(error)(f"{_at(node.source)}{node.op}: {error}") from error
+            except TypeError as error:
+                if not any(v.type in (INT, FLOAT, BOOL) for v in node.inputs):
+                    raise
+                raise Unsupported(f"{_at(node.source)}{node.op}: {NOT_PLAIN}") from error
             self.env.update(zip(node.outputs, results, strict=True))
 
     # -- branches -----------------------------------------------------------------------------
