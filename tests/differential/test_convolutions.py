@@ -33,3 +33,8 @@ def test_convolution(name: str) -> None:
     with torch.no_grad():
         torch.testing.assert_close(traced(x), module(x), rtol=5e-5, atol=2e-5)
         torch.testing.assert_close(traced(y), module(y), rtol=5e-5, atol=2e-5)
+
+
+def test_a_batch_of_products_over_no_elements_is_zeros() -> None:
+    traced = unmoor.trace(torch.matmul, torch.randn(2, 3, 5, 6), torch.randn(2, 3, 6, 7))
+    assert torch.equal(traced(torch.randn(2, 3, 5, 0), torch.randn(2, 3, 0, 7)), torch.zeros(2, 3, 5, 7))

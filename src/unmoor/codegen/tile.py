@@ -119,7 +119,7 @@ class Contraction:
             logical = self.f.size(right.index)  # batch * k * n
         depth, start = self.f.size(self.panels.k), ZERO
         if self.panels.batch != 1:
-            batch = b.udiv(logical, b.mul(depth, n))
+            batch = b.udiv(logical, b.intrinsic("smax", [ONE, b.mul(depth, n)]))  # of no elements: no matter which
             start = b.mul(batch, b.mul(depth, self.f.size(self.panels.padded_n)))
         place = b.add(start, b.mul(first, depth))
         width = b.and_(b.add(live, PANEL_ALIGN - 1), -PANEL_ALIGN)
