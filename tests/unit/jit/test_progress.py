@@ -30,7 +30,7 @@ def test_a_terminal_shows_each_step_and_is_left_clean(monkeypatch, hurried):
     traced = unmoor.trace(torch.nn.Linear(3, 4).eval(), torch.ones(2, 3))
     unmoor.save(traced, io.BytesIO())
     shown = terminal.getvalue()
-    for step in ("recording Linear", "compiling Linear", "making machine code"):
+    for step in ("recording Linear", "making machine code"):  # those that last for many ticks
         assert f"unmoor: {step}" in shown, step
     assert shown.endswith("\r\033[K") and "\n" not in shown
 
