@@ -42,6 +42,11 @@ def test_random_programs(r, skip):
 
 
 # Found by the long run.
+def repeated_and_turned(x):
+    v = x.repeat(2, 2)
+    return v.index_select(1, torch.arange(v.shape[1] - 1, -1, -1)), v.flatten(0, 1), v.mean().mT
+
+
 def through_a_view_of_what_a_factory_made(x):
     v = torch.ones(x.shape)
     v[..., 1:].mul_(2)
@@ -65,13 +70,27 @@ def reshape_seen_by_a_branch_alone(x):
 
 
 @pytest.mark.parametrize(
-    "fn", [through_a_view_of_what_a_factory_made, of_a_count, axes_of_no_axis, reshape_seen_by_a_branch_alone]
+    "fn",
+    [
+        repeated_and_turned,
+        through_a_view_of_what_a_factory_made,
+        of_a_count,
+        axes_of_no_axis,
+        reshape_seen_by_a_branch_alone,
+    ],
 )
 def test_what_was_found(fn):
     traced = unmoor.trace(fn, torch.ones(2, 3))
     traced.add_example(-torch.ones(4, 2))
     for x in (torch.ones(2, 3), -torch.ones(4, 2), torch.randn(3, 5)):
         torch.testing.assert_close(traced(x), fn(x), rtol=1e-5, atol=1e-6)
+
+
+def test_repeating_nothing_gives_nothing():
+    fn = repeated_and_turned
+    traced = unmoor.trace(fn, torch.ones(2, 3))
+    for sizes in ((0, 3), (2, 0), (0, 0)):
+        torch.testing.assert_close(traced(torch.ones(sizes))[:2], fn(torch.ones(sizes))[:2])
 
 
 def unused_sum(x, y):

@@ -14,6 +14,8 @@ from unmoor.ir.graph import Node, Value, tensor_type
 from unmoor.ir.op import Kind
 from unmoor.ops.access import Index, broadcast_index, through_view
 
+LARGEST = 64  # nodes of a group: longer kernels gain nothing, and take ever longer to compile
+
 
 @dataclass(eq=False)
 class Group:
@@ -69,6 +71,8 @@ def grow(flow: Flow) -> list[Group]:
 
 def _merge(flow: Flow, group_of: dict[Node, Group], a: Group, b: Group) -> Group | None:
     """The union of a producing group a and a consuming group b, or None where it would be wrong."""
+    if len(a.nodes) + len(b.nodes) > LARGEST:
+        return None
     kind = _common_kind(a.kind, b.kind)
     if kind is None or (a.kind == "map" and b.kind == "contract"):
         return None

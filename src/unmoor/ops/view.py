@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,8 @@ def _reshape_index(
 ) -> Index:
     """Row-major: the offset in the result, taken apart by the source's sizes; the outermost takes what is left."""
     offset, step = const(0), const(1)
+    if any(extent == 0 for extent in source.shape):  # there is nothing to read
+        return (offset,) * source.rank
     for i, extent in zip(reversed(index), reversed(result.shape), strict=True):
         offset, step = offset + i * step, step * extent
     wide = [a for a, extent in enumerate(source.shape) if extent != 1]
@@ -211,6 +214,12 @@ def reshape(b: Builder, x: Any, shape: Sequence[Any]) -> Any:
     if not b.facts.equal(product(wanted), type_.numel):
         raise SignatureError(f"shape {list(wanted)} does not fit {type_}")
     return b.emit("prim::reshape", x, tuple(wanted))
+
+
+def _np_flatten(x: np.ndarray, start: int = 0, end: int = -1) -> np.ndarray:
+    shape = x.shape or (1,)
+    first, last = start % len(shape), end % len(shape)
+    return x.reshape(*shape[:first], prod(shape[first : last + 1]), *shape[last + 1 :])
 
 
 def expand(b: Builder, x: Any, size: Sequence[Any]) -> Any:
@@ -562,7 +571,13 @@ VIEW: list[Op] = [
         np.transpose,
         [((2, 3, 4),)],
     ),
-    _view("aten::mT", SELF, lambda b, x: transpose(b, x, -2, -1), lambda x: np.swapaxes(x, -1, -2), [((2, 3, 4),)]),
+    _view(
+        "aten::mT",
+        SELF,
+        lambda b, x: transpose(b, x, -2, -1),
+        lambda x: np.swapaxes(x, -1, -2) if x.ndim else x,
+        [((2, 3, 4),)],
+    ),
     _view(
         "aten::expand",
         "(Tensor self, int[] size) -> Tensor",
@@ -606,8 +621,8 @@ VIEW: list[Op] = [
         "aten::flatten",
         "(Tensor self, int start_dim=0, int end_dim=-1) -> Tensor",
         flatten,
-        lambda x, s=0, e=-1: x.reshape(*x.shape[:s], -1, *x.shape[x.ndim + e + 1 :]),
-        [((2, 3, 4),), ((2, 3, 4), 1)],
+        _np_flatten,
+        [((2, 3, 4),), ((2, 3, 4), 1), ((2, 3, 4), 0, 1), ((2, 3, 4), -2, -1), ((0, 3), 0, 1)],
         "using_ints",
     ),
     _view(
