@@ -482,7 +482,7 @@ def laid_out(x: torch.Tensor):
 def test_assumptions_are_those_of_the_program_alone():
     traced = agree(laid_out, (R(2, 3),), others=((R(4, 5),), (R(3, 2).t(),)), refused=1)
     told = str(traced.assumptions).splitlines()
-    assert len(told) == 3 and any("took the branch `x.is_contiguous()`" in line for line in told)
+    assert len(told) == 3 and any("takes the branch `x.is_contiguous()`" in line for line in told)
     assert all("test_torchscript.py:" in line for line in told)
 
 
@@ -498,7 +498,7 @@ def printed(x: torch.Tensor):
 
 
 def test_what_is_refused_or_told():
-    assert "used a size as the number 3" in str(agree(formatted, (R(3),)).assumptions)
+    assert "uses a size as the number 3" in str(agree(formatted, (R(3),)).assumptions)
     assert "a call does not print" in str(agree(printed, (R(3),)).assumptions)
     with pytest.raises(unmoor.Unsupported, match="stays in Python"):
         unmoor.trace(torch.jit.script(Kept()), R(3))

@@ -31,11 +31,6 @@ class Guards:
     def __init__(self, tape: Tape) -> None:
         self.tape = tape
 
-    def text(self, index: int | None = None) -> str:
-        """The user's text of the condition that the program evaluates."""
-        text = self.tape.condition()
-        return condition_text(user_frame(), index) if text is None else text
-
     def compare(
         self, a: Number, b: Number | Plain, op: str, index: int | None = None, shown: bool | None = None
     ) -> bool:
@@ -85,7 +80,7 @@ class Guards:
     def equal(self, number: Number, pieces: bool = False) -> None:
         """The number is what it is in this run: Python used it as a plain one; `pieces`, as a number of tensors."""
         frame = user_frame()
-        text = self.text()
+        text = self.tape.text()
         hint = number.hint
         if isinstance(hint, float) and math.isnan(hint):
             condition = self.tape.pure("prim::compare", (number.value, number.value, "!="), BOOL)

@@ -72,13 +72,18 @@ class Tape:
             self._guarded.add(key)
         self._guard(key, (condition, expected), words)
 
+    def text(self, index: int | None = None) -> str:
+        """The user's text of the condition that the program evaluates."""
+        text = self.condition()
+        return condition_text(user_frame(), index) if text is None else text
+
     def guard_rank(self, tensor: Value, dims: int) -> None:
         """NotTraced unless the tensor has so many dims."""
-        self._guard(("prim::rank_guard", tensor), (tensor, dims), rank(condition_text(user_frame()), dims))
+        self._guard(("prim::rank_guard", tensor), (tensor, dims), rank(self.text(), dims))
 
     def guard_dtype(self, tensor: Value, kind: DType) -> None:
         """NotTraced unless the tensor has that dtype."""
-        self._guard(("prim::dtype_guard", tensor), (tensor, kind), dtype(condition_text(user_frame()), kind))
+        self._guard(("prim::dtype_guard", tensor), (tensor, kind), dtype(self.text(), kind))
 
     def decide(self, held: bool) -> bool:
         """How a condition goes that is guarded next: as it holds in this run, unless that is decided beforehand."""
