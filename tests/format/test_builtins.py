@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import random
 from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from tests.archive_images import copies, finding
-from tests.format.test_hostile import entries, refused_or_sound, with_digests, with_digests_if_any
+from tests.format.spoilt import changed_at_random, fields_at
+from tests.format.test_hostile import refused_or_sound
 from tests.format.test_readers_agree import agree
 
 from unmoor import archive, runtime
@@ -70,29 +70,16 @@ SECTIONS = ("instructions", "formulas", "tensors", "builtins", "registers", "pro
 
 @pytest.mark.parametrize("name", SECTIONS)
 def test_every_field_at_its_extremes(name: str) -> None:
-    for _, section, offset, length in entries(DATA):
-        if section.name != name or section.row is None:
-            continue
-        for start in range(offset, offset + length, section.row.size):
-            for f, at in zip(section.row.fields, section.row.offsets, strict=True):
-                size = layout.SIZES[f.type]
-                for value in (0, 1, 2, 3, 9, 13, 14, 15, 2**31, 2**32 - 1, 2**63 - 1, 2**64 - 1):
-                    data = bytearray(DATA)
-                    data[start + at : start + at + size] = (value % 256**size).to_bytes(size, "little")
-                    agree(with_digests(data))
-                    refused_or_sound(with_digests(data))
-                    run_if_taken(with_digests(data))
+    for data in fields_at(DATA, name, (0, 1, 2, 3, 9, 13, 14, 15, 2**31, 2**32 - 1, 2**63 - 1, 2**64 - 1)):
+        agree(data)
+        refused_or_sound(data)
+        run_if_taken(data)
 
 
 def test_random_changes() -> None:
-    rng = random.Random(7)
-    last = next(offset for _, s, offset, _ in entries(DATA) if s.name == "weight_data")
-    for _ in range(2000):
-        data = bytearray(DATA)
-        for _ in range(rng.randint(1, 3)):
-            data[rng.randrange(64, last)] = rng.choice((0, 1, 2, 3, 7, 9, 12, 13, 14, 127, 255, rng.randrange(256)))
-        agree(with_digests_if_any(data))
-        run_if_taken(with_digests_if_any(data))
+    for data in changed_at_random(DATA, 7, 2000, "weight_data", (0, 1, 2, 3, 7, 9, 12, 13, 14, 127, 255)):
+        agree(data)
+        run_if_taken(data)
 
 
 def run_if_taken(data: bytes) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 from tests.archive_images import copies, copying
-from tests.format.test_hostile import entries, with_digests, with_digests_if_any
+from tests.format.spoilt import entries, with_digests, with_digests_if_any
 
 from unmoor import archive, runtime
 from unmoor.archive import layout

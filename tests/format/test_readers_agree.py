@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 
 import pytest
-from tests.format.test_hostile import DATA, entries, with_digests, with_digests_if_any
+from tests.format.spoilt import changed_at_random, fields_at
+from tests.format.test_hostile import DATA
 
 from unmoor import archive, runtime
 from unmoor.archive import layout
@@ -40,23 +41,10 @@ def test_truncated_and_flipped_files() -> None:
 
 @pytest.mark.parametrize("name", [s.name for s in layout.SECTIONS if s.row is not None])
 def test_every_field_at_its_extremes(name: str) -> None:
-    for _, section, offset, length in entries(DATA):
-        if section.name != name or section.row is None:
-            continue
-        for start in range(offset, offset + length, section.row.size):
-            for f, at in zip(section.row.fields, section.row.offsets, strict=True):
-                size = layout.SIZES[f.type]
-                for value in (0, 1, 2, 3, 2**31, 2**32 - 1, 2**63 - 1, 2**64 - 1):
-                    data = bytearray(DATA)
-                    data[start + at : start + at + size] = (value % 256**size).to_bytes(size, "little")
-                    agree(with_digests(data))
+    for data in fields_at(DATA, name, (0, 1, 2, 3, 2**31, 2**32 - 1, 2**63 - 1, 2**64 - 1)):
+        agree(data)
 
 
 def test_random_changes() -> None:
-    rng = random.Random(5)
-    last = next(offset for _, s, offset, _ in entries(DATA) if s.name == "machine_code")
-    for _ in range(1000):
-        data = bytearray(DATA)
-        for _ in range(rng.randint(1, 3)):
-            data[rng.randrange(64, last)] = rng.choice((0, 1, 2, 3, 127, 255, rng.randrange(256)))
-        agree(with_digests_if_any(data))
+    for data in changed_at_random(DATA, 5, 1000, "machine_code", (0, 1, 2, 3, 127, 255)):
+        agree(data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from unmoor.ir.graph import Arg, Value
@@ -18,16 +19,7 @@ class Match:
 
     def same(self, a: Arg, b: Arg) -> bool:
         """Whether a known argument is the new one."""
-        if isinstance(a, tuple):
-            return isinstance(b, tuple) and len(a) == len(b) and all(map(self.same, a, b))
-        if not isinstance(a, Value) or not isinstance(b, Value):
-            return type(a) is type(b) and repr(a) == repr(b) and not isinstance(a, Value)
-        if a in self.definitions or b in self.definitions:
-            if a not in self.definitions or b not in self.definitions:
-                return False
-            x, y = self.definitions[a], self.definitions[b]
-            return x.op == y.op and self.same(x.args, y.args)
-        return self.known.get(a, a if a in self.fixed else None) is b
+        return _alike(a, b, self.definitions, lambda x, y: self.known.get(x, x if x in self.fixed else None) is y)
 
     def cross(self, edge: Edge) -> None:
         """Go along a known edge."""
@@ -88,15 +80,20 @@ class Pairs(dict[Value, Value]):
 
     def add(self, a: Arg, b: Arg) -> bool:
         """Whether a known argument can be the new one; values in it are paired."""
-        if isinstance(a, tuple):
-            return isinstance(b, tuple) and len(a) == len(b) and all(map(self.add, a, b))
-        if not isinstance(a, Value) or not isinstance(b, Value):
-            return type(a) is type(b) and repr(a) == repr(b) and not isinstance(a, Value)
-        if a in self.definitions or b in self.definitions:
-            if a not in self.definitions or b not in self.definitions:
-                return False
-            x, y = self.definitions[a], self.definitions[b]
-            return x.op == y.op and self.add(x.args, y.args)
-        if a in self.fixed:
-            return a is b
-        return self.setdefault(a, b) is b
+        return _alike(a, b, self.definitions, lambda x, y: (x if x in self.fixed else self.setdefault(x, y)) is y)
+
+
+def _alike(a: Arg, b: Arg, definitions: Definitions, values: Callable[[Value, Value], bool]) -> bool:
+    """Whether two arguments are the same but for values, which `values` compares; defined ones by their definitions."""
+    if isinstance(a, tuple):
+        return (
+            isinstance(b, tuple) and len(a) == len(b) and all(_alike(x, y, definitions, values) for x, y in zip(a, b))
+        )
+    if not isinstance(a, Value) or not isinstance(b, Value):
+        return type(a) is type(b) and repr(a) == repr(b) and not isinstance(a, Value)
+    if a in definitions or b in definitions:
+        if a not in definitions or b not in definitions:
+            return False
+        x, y = definitions[a], definitions[b]
+        return x.op == y.op and _alike(x.args, y.args, definitions, values)
+    return values(a, b)
