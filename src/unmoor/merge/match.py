@@ -86,9 +86,9 @@ class Pairs(dict[Value, Value]):
 def _alike(a: Arg, b: Arg, definitions: Definitions, values: Callable[[Value, Value], bool]) -> bool:
     """Whether two arguments are the same but for values, which `values` compares; defined ones by their definitions."""
     if isinstance(a, tuple):
-        return (
-            isinstance(b, tuple) and len(a) == len(b) and all(_alike(x, y, definitions, values) for x, y in zip(a, b))
-        )
+        if not isinstance(b, tuple) or len(a) != len(b):
+            return False
+        return all(_alike(x, y, definitions, values) for x, y in zip(a, b, strict=True))
     if not isinstance(a, Value) or not isinstance(b, Value):
         return type(a) is type(b) and repr(a) == repr(b) and not isinstance(a, Value)
     if a in definitions or b in definitions:
