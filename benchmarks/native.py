@@ -5,14 +5,17 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 import workloads
 
@@ -44,6 +47,32 @@ def start(command: list[str]) -> float:
     return seconds
 
 
+def guarded(count: int) -> Callable[[torch.Tensor], torch.Tensor]:
+    """A program that branches on so many elements of its input."""
+
+    def program(x: torch.Tensor) -> torch.Tensor:
+        y = x + 1
+        for k in range(count):
+            if x[k] < -1:
+                y = y * 2
+        return y
+
+    return program
+
+
+def guard_times(folder: Path) -> dict[str, float]:
+    """Nanoseconds of a call with 0, 10 and 100 assumptions about data, each checked."""
+    times = {}
+    for count in (0, 10, 100):
+        path = folder / f"guards{count}.unmoor"
+        digest = unmoor.save(unmoor.trace(guarded(count), torch.zeros(128)), path, check=False)
+        np.save(folder / "zeros.npy", np.zeros(128, np.float32))
+        command = [NATIVE / "bin/um", "bench", path, "--trust", digest, folder / "zeros.npy"]
+        text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        times[f"a call with {count} guards from C, ns"] = float(re.search(r"call +([\d.]+) ns", text)[1])  # type: ignore[index]
+    return times
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--results", type=Path, default=Path("build/bench/native.json"))
@@ -65,6 +94,7 @@ def main() -> None:
         nothing = [start([shutil.which("true") or "/bin/true"]) for _ in range(STARTS)]
         um = [str(NATIVE / "bin/um"), "bench", str(path), "--trust", digest, "1,1,1"]
         bench = subprocess.run(um, check=True, capture_output=True, text=True).stdout
+        guards = guard_times(folder)
         stripped = folder / "libunmoor.so"
         subprocess.run(["strip", "-o", stripped, NATIVE / "lib/libunmoor.so"], check=True)
         result = {
@@ -76,7 +106,7 @@ def main() -> None:
             "the same before it opened the file, KiB": int(peaks[0]),
             "libunmoor.so stripped, bytes": stripped.stat().st_size,
             "the article's model saved, bytes": path.stat().st_size,
-        }
+        } | guards
     for what, value in result.items():
         print(f"{value:>10}  {what}")
     print(bench, end="")
