@@ -147,7 +147,7 @@ ARITHMETIC: list[Op] = [
     pointwise(
         "aten::remainder",
         BINARY,
-        "Tensor Scalar",
+        "Tensor Scalar Scalar_Tensor",
         lambda a, b: apply("mod", a, b),
         np.remainder,
         samples=_nonzero_divisors,

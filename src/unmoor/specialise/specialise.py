@@ -28,6 +28,7 @@ from unmoor.ir.signature import Demand, Reason, TensorSpec, contiguity
 from unmoor.ir.types import BOOL, FLOAT, INT, TensorType
 from unmoor.ops import TABLE
 from unmoor.specialise.builder import Turn, TypedBuilder
+from unmoor.specialise.division import check_divisor
 from unmoor.specialise.facts import ExampleFacts, Learnt
 from unmoor.specialise.named import Demanded, NamedDims, Pinned
 from unmoor.specialise.numbers import arithmetic, as_tensor, compare, item, plain, truth
@@ -302,7 +303,9 @@ class _Walk:
             return (self._compare(node.output, args),)
         if node.op in TABLE:
             _check_plain(TABLE[node.op], args)
-            return self.builder.emit_all(node.op, *(_literal_dims(a) for a in args))
+            given = tuple(_literal_dims(a) for a in args)
+            check_divisor(self.builder, node.op, given)
+            return self.builder.emit_all(node.op, *given)
         name = node.op.removeprefix("prim::")
         if name.startswith(("int_", "float_")):
             family, _, operation = name.partition("_")
