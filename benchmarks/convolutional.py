@@ -108,14 +108,14 @@ class UNet(nn.Module):
             return nn.Sequential(first, nn.ReLU(), second, nn.ReLU())
 
         self.down = nn.ModuleList([twice(3, 32), twice(32, 64), twice(64, 128)])
-        self.double = nn.ModuleList([nn.ConvTranspose2d(128, 64, 2, 2), nn.ConvTranspose2d(64, 32, 2, 2)])
+        self.wider = nn.ModuleList([nn.ConvTranspose2d(128, 64, 2, 2), nn.ConvTranspose2d(64, 32, 2, 2)])
         self.up, self.last = nn.ModuleList([twice(128, 64), twice(64, 32)]), nn.Conv2d(32, 2, 1)
 
     def forward(self, x):
         first = self.down[0](x)
         second = self.down[1](F.max_pool2d(first, 2))
-        x = self.double[0](self.down[2](F.max_pool2d(second, 2)))
-        x = self.double[1](self.up[0](torch.cat((second, x), 1)))
+        x = self.wider[0](self.down[2](F.max_pool2d(second, 2)))
+        x = self.wider[1](self.up[0](torch.cat((second, x), 1)))
         return self.last(self.up[1](torch.cat((first, x), 1)))
 
 

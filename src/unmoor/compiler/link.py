@@ -9,9 +9,10 @@ import numpy as np
 
 from unmoor import codegen
 from unmoor.compiler.compile import Compiled
+from unmoor.compiler.restored import Part, Way, restore, way_back
 from unmoor.dtypes import BY_NUMPY
 from unmoor.ir.dim import const
-from unmoor.ir.graph import Constant, Value
+from unmoor.ir.graph import Constant, Graph, Value
 from unmoor.ir.kernel import PANEL_ALIGN, PANEL_WIDTH, Kernel, Panels
 from unmoor.ir.object_code import ObjectCode
 from unmoor.ir.printer import print_graph
@@ -51,16 +52,14 @@ class Linker:
         methods = []
         for entry in entries:
             programs = tuple(_relocate(c, kernels, weights) for c in entry.compiled)
-            held = () if strip else entry.recording.graph.constants
-            constants = tuple((c.value.name, weights.add_plain(c)) for c in held)
-            graph = "" if strip else print_graph(entry.recording.graph)
+            graph, constants = ("", ()) if strip else _recorded(entry.recording.graph, weights)
             methods.append(
                 Method(entry.name, graph, constants, entry.recording.parameters, entry.assumptions, programs)
             )
         states: dict[str, State] = {}
         for entry in entries:
             for s in entry.recording.states:
-                states.setdefault(s.name, State(s.name, weights.add_plain(Constant(Value(s.name), s.data, s.origin))))
+                states.setdefault(s.name, State(s.name, weights.add(Constant(Value(s.name), s.data, s.origin), None)))
         named = tuple(replace(k, name=f"k{n}_{k.name}") for k, n in kernels.items())
         code = tuple(self._object_code(tuple(kernels), named, target) for target in targets)
         return Image(tuple(methods), named, tuple(weights.weights), code, tuple(states.values()))
@@ -100,49 +99,62 @@ def _constants_used(compiled: Compiled) -> list[tuple[Constant, Panels | None]]:
     return [(c, panels.get(k)) for k, c in enumerate(emitted.constants)]
 
 
+def _recorded(graph: Graph, weights: _Weights) -> tuple[str, tuple[tuple[str, int], ...]]:
+    """The text of a recorded graph, and the weight of each of its constants: those that programs read, if need be
+    put back in order."""
+    ways: dict[Value, Way] = {}
+    plain: dict[str, int] = {}
+    for constant in graph.constants:
+        found = weights.of_recorded(constant)
+        if isinstance(found, Way):
+            ways[constant.value] = found
+        else:
+            plain[constant.value.name] = found
+    graph, stored = restore(graph, ways, [w.shape for w in weights.weights])
+    number = plain | stored
+    return print_graph(graph), tuple((c.value.name, number[c.value.name]) for c in graph.constants)
+
+
 class _Weights:
     """The weights of a file, each array once."""
 
     def __init__(self, packed: dict[Key, tuple[np.ndarray, np.ndarray]]) -> None:
         self.weights: list[Weight] = []
         self._index: dict[Key, int] = {}
+        self._parts: dict[Key, list[Part]] = {}  # what shows an array rearranged, or some of it
         self._packed = packed
 
     def add(self, constant: Constant, panels: Panels | None) -> int:
         """The index of a constant in the layout that a kernel reads."""
         shown = constant.shows or constant
-        key = (*_identity(shown.data), panels, constant.transposed)
+        identity = _identity(shown.data)
+        key = (*identity, panels, constant.through)
         if key not in self._index:
             data = self._panels(key, shown, constant) if panels else constant.data.reshape(-1)
+            transposed = panels is not None and constant.transposed
+            shape = shown.data.shape if transposed else constant.data.shape
             dtype = BY_NUMPY[constant.data.dtype]
-            weight = Weight(
-                shown.value.name,
-                dtype,
-                shown.data.shape,
-                memoryview(data.data),
-                panels,
-                panels is not None and constant.transposed,
-            )
-            self._put(key, weight)
-            if constant.shows is not None or panels is not None:
-                self._index.setdefault((*_identity(shown.data), "logical"), self._index[key])
+            self._index[key] = len(self.weights)
+            self.weights.append(Weight(shown.value.name, dtype, shape, memoryview(data.data), panels, transposed))
+            if transposed or not constant.through:
+                self._index.setdefault((*identity, "logical"), self._index[key])
+            else:
+                self._parts.setdefault(identity, []).append((self._index[key], constant.through))
         return self._index[key]
 
-    def add_plain(self, constant: Constant) -> int:
-        """The index of a constant of a recorded graph: in any layout, since it can be unpacked."""
-        logical = (*_identity(constant.data), "logical")
-        if logical in self._index:
-            return self._index[logical]
-        return self.add(constant, None)
+    def of_recorded(self, constant: Constant) -> int | Way:
+        """The index of a constant of a recorded graph, in any layout, since it can be unpacked; or how it comes of
+        weights that programs read."""
+        identity = _identity(constant.data)
+        if (*identity, "logical") in self._index:
+            return self._index[*identity, "logical"]
+        way = way_back(constant.data.shape, self._parts.get(identity, ()))
+        return self.add(constant, None) if way is None else way
 
     def _panels(self, key: Key, shown: Constant, constant: Constant) -> np.ndarray:
         if key not in self._packed:
             self._packed[key] = shown.data, pack(constant.data)
         return self._packed[key][1]
-
-    def _put(self, key: Key, weight: Weight) -> None:
-        self._index[key] = len(self.weights)
-        self.weights.append(weight)
 
 
 def _identity(data: np.ndarray) -> Key:

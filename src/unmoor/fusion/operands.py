@@ -114,22 +114,17 @@ class _Preparation:
         key = (base.name, tuple((n.op, n.args[1:]) for n in chain))
         if key not in self.added:
             data: np.ndarray = constant.data
-            for n in chain:
-                data = evaluate(n.op, (data, *(_plain(a) for a in n.args[1:])))
-            rank = data.ndim
-            swap = (*range(rank - 2), rank - 1, rank - 2)
-            swapped = len(chain) == 1 and chain[0].op == "prim::permute" and _plain(chain[0].args[1]) == swap
-            shows = constant if swapped or not chain else None
+            views = tuple((n.op, tuple(map(_plain, n.args[1:]))) for n in chain)
+            for op, args in views:
+                data = evaluate(op, (data, *args))
             type_ = TensorType(tensor_type(base).dtype, tensor_type(value).shape)
             made = Value(self.names.fresh(f"{base.name}.panels"), type_)
-            self.added[key] = Constant(
-                made, data if shows else np.ascontiguousarray(data), constant.origin, shows, swapped
-            )
+            self.added[key] = constant.seen(made, data, views)
         return self.added[key].value
 
     def share_tables(self, outputs: set[Value]) -> None:
         """Look-ups in a constant that a contraction reads as panels read the same panels: tied weights stand once."""
-        shown = {c.shows.value: c for c in self.added.values() if c.shows is not None}
+        shown = {c.shows.value: c for c in self.added.values() if c.shows and (c.transposed or not c.through)}
         other = {v for n in self.nodes for v in (*n.inputs, *captured(n)) if not (n.op == TAKE and n.args[0] is v)}
         nodes, self.nodes = self.nodes, []
         for node in nodes:

@@ -94,6 +94,8 @@ class Value:
 
 # What a node's argument may be: a value, a constant, a Dim (typed graphs), or a list of those.
 Arg = Union[Value, Dim, DType, None, bool, int, float, str, tuple["Arg", ...]]
+# Views one after the other: ops, each with the numbers that follow its tensor.
+Views = tuple[tuple[str, tuple[object, ...]], ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,15 +134,25 @@ class Constant:
     """A tensor fixed by the trace: a parameter, buffer, closed-over tensor, or a folded result.
 
     `origin` says where it came from ("parameter l1.weight", "folded"); `data` is read-only, C-contiguous.
-    A constant made for the right side of a `prim::matmul_panels` names the constant it shows, perhaps with its
-    last two axes swapped, so that both are stored once; its data is then a view of the other's.
+    A constant made for how a kernel reads it names the constant that it shows, and the views, each an op with what
+    follows its tensor, `through` which it does: so both are stored once. Its data is then a view or copy of it.
     """
 
     value: Value
     data: np.ndarray
     origin: str = ""
     shows: Constant | None = None
-    transposed: bool = False
+    through: Views = ()
+
+    def seen(self, value: Value, data: np.ndarray, views: Views) -> Constant:
+        """What further views make of it."""
+        return Constant(value, data, self.origin, self.shows or self, (*self.through, *views))
+
+    @property
+    def transposed(self) -> bool:
+        """Whether it shows the other with its last two axes swapped, and nothing else changed."""
+        order = list(range(self.data.ndim))
+        return self.through == (("prim::permute", ((*order[:-2], *order[:-3:-1]),)),)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from unmoor.ir.types import TENSOR, TensorType
 from unmoor.ops import TABLE, evaluate
 from unmoor.ops.found import found_by
 
+REARRANGING = ("prim::reshape", "prim::permute", "prim::flip", "prim::slice")
 LIMIT = 1 << 20  # bytes
 SMALL = 1 << 12  # bytes of a cast's result: a large weight keeps its own width, and is widened where it is read
 
@@ -34,6 +35,7 @@ class _Folding:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.data: dict[Value, np.ndarray] = {c.value: c.data for c in graph.constants}
+        self.seen: dict[Value, Constant] = {c.value: c for c in graph.constants}  # constants, also through views
         self.names: Names = names_of(graph)
         self.mapping: dict[Value, Arg] = {}
         self.made: list[Constant] = []
@@ -60,6 +62,10 @@ class _Folding:
         if op.kind is Kind.VIEW:
             if np.size(made) <= np.size(args[0]):
                 self.data[node.output] = np.asarray(made)  # what is computed from it may be folded
+                shown = self._seen(given[0]) if node.op in REARRANGING else None
+                if shown is not None:
+                    views = ((node.op, args[1:]),)
+                    self.seen[node.output] = shown.seen(node.output, self.data[node.output], views)
             return False
         results = [np.ascontiguousarray(r).reshape(np.shape(r)) for r in (made if isinstance(made, tuple) else (made,))]
         read = sum(self.data[v].nbytes for v in values_of(given))
@@ -67,9 +73,14 @@ class _Folding:
             return False
         if sum(r.nbytes for r in results) > max(LIMIT, read) or any(r.dtype not in BY_NUMPY for r in results):
             return False
+        shown = self._seen(given[0]) if node.op == "prim::copy" else None
         for value, result in zip(node.outputs, results, strict=True):
-            self._add(value, result)
+            self._add(value, result, shown)
         return True
+
+    def _seen(self, arg: Arg) -> Constant | None:
+        """The constant that an argument is, perhaps through views."""
+        return self.seen.get(arg) if isinstance(arg, Value) else None
 
     def _known(self, arg: Arg) -> bool:
         if isinstance(arg, tuple):
@@ -83,10 +94,12 @@ class _Folding:
             return self.data[arg]
         return arg.value if isinstance(arg, Dim) else arg
 
-    def _add(self, value: Value, data: np.ndarray) -> None:
+    def _add(self, value: Value, data: np.ndarray, copied: Constant | None) -> None:
         type_ = TENSOR if value.type == TENSOR else TensorType(BY_NUMPY[data.dtype], tuple(map(const, data.shape)))
         made = Value(self.names.fresh(value.name), type_)
         data.setflags(write=False)
         self.data[made] = data
         self.mapping[value] = made
-        self.made.append(Constant(made, data, "folded"))
+        constant = copied.seen(made, data, ()) if copied else Constant(made, data, "folded")
+        self.seen[made] = constant
+        self.made.append(constant)
