@@ -8,7 +8,7 @@ from typing import Any
 
 from unmoor.capture import wording
 from unmoor.capture.lookahead import Comparison, comparison_after, makes_no_difference
-from unmoor.capture.numbers import COMPARE, Number, Plain
+from unmoor.capture.numbers import Number, Plain
 from unmoor.capture.source import (
     asking_frame,
     condition_text,
@@ -21,6 +21,7 @@ from unmoor.capture.source import (
 from unmoor.capture.tape import Tape
 from unmoor.capture.wording import Wording
 from unmoor.ir.graph import Value
+from unmoor.ir.number import COMPARISONS
 from unmoor.ir.recording import Froze
 from unmoor.ir.types import BOOL
 
@@ -39,7 +40,7 @@ class Guards:
         `index` is the comparing instruction, where it is yet to run; `shown` is the truth of the user's own
         condition, where `a op b` only stands for it.
         """
-        held = COMPARE[op](a.hint, b.hint if isinstance(b, Number) else b)
+        held = COMPARISONS[op](a.hint, b.hint if isinstance(b, Number) else b)
         if a is b and not a.data:
             return held  # a size against itself
         if not isinstance(b, Number) and not a.data and a.op == "prim::size" and _always(op, b):
@@ -110,7 +111,7 @@ class Guards:
         if comparison is None or isinstance(comparison.other, float) or comparison.op in ("==", "!="):
             return int(number.pin())
         k = int(comparison.other)
-        shown = COMPARE[comparison.op](whole, k)
+        shown = COMPARISONS[comparison.op](whole, k)
         bound = k if comparison.op in ("<", ">=") else k + 1
         # int(v) >= bound, or its opposite, as a condition on v: truncation goes towards zero
         op, limit = (">=", bound) if bound > 0 else (">", bound - 1)

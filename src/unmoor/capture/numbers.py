@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Union
 import torch
 
 from unmoor.ir.graph import Value
+from unmoor.ir.number import ARITHMETIC
 from unmoor.ir.types import FLOAT, INT
 
 if TYPE_CHECKING:
@@ -23,27 +24,6 @@ if TYPE_CHECKING:
 
 Plain = Union[int, float]
 Text = str  # a SymNode has a method of this name
-COMPARE: dict[str, Callable[[Any, Any], bool]] = {
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-    "==": operator.eq,
-    "!=": operator.ne,
-}
-_PLAIN: dict[str, Callable[..., Any]] = {
-    "add": operator.add,
-    "sub": operator.sub,
-    "mul": operator.mul,
-    "div": operator.truediv,
-    "floordiv": operator.floordiv,
-    "mod": operator.mod,
-    "pow": operator.pow,
-    "neg": operator.neg,
-    "sqrt": math.sqrt,
-    "min": min,
-    "max": max,
-}
 
 
 class Number:
@@ -137,13 +117,13 @@ def arithmetic(op: str, *operands: Number | Plain) -> Any:
     """`op` of numbers, as Python computes it: symbolic where an operand is."""
     guards = next(o.guards for o in operands if isinstance(o, Number))
     plain = [o.hint if isinstance(o, Number) else o for o in operands]
-    hint = _PLAIN[op](*plain)
+    hint = ARITHMETIC[op](*plain)
     ints = all(isinstance(p, int) for p in plain)
     recordable = (ints and op in _INT_OPS) or op in _FLOAT_OPS
     if op == "pow" and ints and isinstance(hint, int):
         return _int_power(operands[0], operands[1])
     if not recordable or not isinstance(hint, (int, float)) or (abs(hint) >= 2**63 and isinstance(hint, int)):
-        return _PLAIN[op](*(o.pin() if isinstance(o, Number) else o for o in operands))
+        return ARITHMETIC[op](*(o.pin() if isinstance(o, Number) else o for o in operands))
     kind = "int" if isinstance(hint, int) else "float"
     data = any(isinstance(o, Number) and o.data for o in operands)
     return wrap(Number(guards, hint, f"prim::{kind}_{op}", tuple(operands), data))

@@ -9,28 +9,9 @@ import torch
 from unmoor import ops
 from unmoor.dtypes import BY_TORCH_NAME
 from unmoor.errors import SignatureError, VerifyError
-from unmoor.ir.dim import Dim, DimLike, const, dim
+from unmoor.ir.dim import const
 from unmoor.ir.types import TensorType
-
-
-class ConcreteFacts:
-    """Facts about sizes that are all known."""
-
-    def equal(self, a: DimLike, b: DimLike) -> bool:
-        return dim(a) == dim(b)
-
-    def at_most(self, a: DimLike, b: DimLike) -> bool:
-        return dim(a).value <= dim(b).value
-
-    def int_of(self, a: DimLike) -> int:
-        return dim(a).value
-
-    def found(self, most: Dim) -> Dim:
-        raise AssertionError("what has sizes that a call finds is recorded as a composite")
-
-    def is_found(self, d: DimLike) -> bool:
-        return False
-
+from unmoor.ops.formula import ConcreteFacts
 
 _FACTS = ConcreteFacts()
 _DIMS = tuple(const(n) for n in range(4097))  # a Dim is dear to build, and sizes repeat

@@ -64,7 +64,7 @@ class Aten:
         return self.builder.emit("prim::full", (), value, dtype)
 
 
-class _ConcreteFacts:
+class ConcreteFacts:
     """Facts about sizes that are all known."""
 
     def equal(self, a: DimLike, b: DimLike) -> bool:
@@ -86,7 +86,7 @@ class _ConcreteFacts:
 class _Arrays:
     """A builder that computes at once, on NumPy arrays."""
 
-    facts: Facts = _ConcreteFacts()
+    facts: Facts = ConcreteFacts()
 
     def emit(self, op: str, *args: Any, **kwargs: Any) -> Any:
         (only,) = self.emit_all(op, *args, **kwargs)

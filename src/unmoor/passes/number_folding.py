@@ -6,37 +6,11 @@ a guard that does not hold, for specialisation to report. Does not: touch sizes 
 
 from __future__ import annotations
 
-import math
-import operator
-from collections.abc import Callable
 from typing import Any
 
 from unmoor.ir.graph import Arg, Graph, Node
+from unmoor.ir.number import ARITHMETIC, COMPARISONS
 from unmoor.passes.rewrite import rewrite_nodes
-
-ARITHMETIC: dict[str, Callable[..., Any]] = {
-    "add": operator.add,
-    "sub": operator.sub,
-    "mul": operator.mul,
-    "floordiv": operator.floordiv,
-    "mod": operator.mod,
-    "min": min,
-    "max": max,
-    "neg": operator.neg,
-    "div": operator.truediv,
-    "pow": operator.pow,
-    "sqrt": math.sqrt,
-    "ceil": math.ceil,
-    "floor": math.floor,
-}
-COMPARE: dict[str, Callable[..., bool]] = {
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-    "==": operator.eq,
-    "!=": operator.ne,
-}
 
 
 def number_folding(graph: Graph) -> Graph:
@@ -52,7 +26,7 @@ def _fold(node: Node) -> tuple[Arg, ...] | None:
     if name == "guard":
         return () if bool(args[0]) is bool(args[1]) else None
     if name == "compare":
-        return (COMPARE[args[2]](args[0], args[1]),)
+        return (COMPARISONS[args[2]](args[0], args[1]),)
     if name == "not":
         return (not args[0],)
     family, _, operation = name.partition("_")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
-import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,35 +12,11 @@ from unmoor.dtypes import BY_NUMPY
 from unmoor.errors import NotTraced, Unsupported
 from unmoor.ir.dim import Dim
 from unmoor.ir.graph import Arg, Graph, Node, Source, Value, tensor_type
+from unmoor.ir.number import ARITHMETIC, COMPARISONS
 from unmoor.ir.signature import contiguity
 from unmoor.ir.types import TensorType
 from unmoor.ops import TABLE, evaluate
 from unmoor.ops.found import found_by
-
-NUMBER: dict[str, Any] = {
-    "add": operator.add,
-    "sub": operator.sub,
-    "mul": operator.mul,
-    "floordiv": operator.floordiv,
-    "mod": operator.mod,
-    "min": min,
-    "max": max,
-    "neg": operator.neg,
-    "div": operator.truediv,
-    "pow": operator.pow,
-    "sqrt": math.sqrt,
-    "ceil": math.ceil,
-    "floor": math.floor,
-}
-COMPARE = {
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-    "==": operator.eq,
-    "!=": operator.ne,
-}
-
 
 Watch = Callable[[Node, Sequence[Any]], None]
 
@@ -152,7 +126,7 @@ def _stacked(rows: list[Any], value: Value, sizes: Mapping[str, int]) -> Any:
 def _structural(node: Node, args: tuple[Any, ...]) -> tuple[Any, ...]:
     name = node.op.removeprefix("prim::")
     if name.startswith(("int_", "float_")):
-        return (NUMBER[name.partition("_")[2]](*args),)
+        return (ARITHMETIC[name.partition("_")[2]](*args),)
     match name:
         case "size":
             return (args[0].shape[args[1]],)
@@ -163,7 +137,7 @@ def _structural(node: Node, args: tuple[Any, ...]) -> tuple[Any, ...]:
         case "is_dtype":
             return (BY_NUMPY[args[0].dtype] is args[1],)
         case "compare":
-            return (COMPARE[args[2]](args[0], args[1]),)
+            return (COMPARISONS[args[2]](args[0], args[1]),)
         case "not":
             return (not args[0],)
         case "item":

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -12,24 +10,10 @@ from unmoor.errors import Unsupported
 from unmoor.ir.bounds import interval
 from unmoor.ir.dim import Dim, const, dim, dmax, dmin, nonnegative
 from unmoor.ir.graph import Arg, Value, tensor_type
+from unmoor.ir.number import ARITHMETIC, COMPARISONS
 from unmoor.specialise.builder import TypedBuilder
 
-LITERAL: dict[str, Callable[..., Any]] = {
-    "add": operator.add,
-    "sub": operator.sub,
-    "mul": operator.mul,
-    "floordiv": operator.floordiv,
-    "mod": operator.mod,
-    "min": min,
-    "max": max,
-    "neg": operator.neg,
-    "div": operator.truediv,
-    "pow": operator.pow,
-    "sqrt": math.sqrt,
-    "ceil": math.ceil,
-    "floor": math.floor,
-}
-SIZE: dict[str, Callable[..., Any]] = {**LITERAL, "min": dmin, "max": dmax}
+SIZE: dict[str, Callable[..., Any]] = {**ARITHMETIC, "min": dmin, "max": dmax}
 TENSOR = {
     "add": "aten::add",
     "sub": "aten::sub",
@@ -46,12 +30,12 @@ TENSOR = {
     "floor": "aten::floor",
 }
 COMPARE = {
-    "<": ("aten::lt", operator.lt),
-    "<=": ("aten::le", operator.le),
-    ">": ("aten::gt", operator.gt),
-    ">=": ("aten::ge", operator.ge),
-    "==": ("aten::eq", operator.eq),
-    "!=": ("aten::ne", operator.ne),
+    "<": "aten::lt",
+    "<=": "aten::le",
+    ">": "aten::gt",
+    ">=": "aten::ge",
+    "==": "aten::eq",
+    "!=": "aten::ne",
 }
 
 
@@ -79,7 +63,7 @@ def arithmetic(b: TypedBuilder, name: str, args: tuple[Arg, ...], integers: bool
     """prim::int_<name> and prim::float_<name>."""
     args = tuple(plain(a) for a in args)
     if not any(isinstance(a, Value | Dim) for a in args):
-        return LITERAL[name](*args)  # type: ignore[no-any-return]
+        return ARITHMETIC[name](*args)  # type: ignore[no-any-return]
     if integers and not any(isinstance(a, Value) for a in args):
         return plain(SIZE[name](*(dim(a) for a in args)))  # type: ignore[arg-type]
     tensors = [as_tensor(b, a) for a in args]
@@ -95,14 +79,14 @@ def arithmetic(b: TypedBuilder, name: str, args: tuple[Arg, ...], integers: bool
 def compare(b: TypedBuilder, left: Arg, right: Arg, sign: str) -> Arg:
     """prim::compare: a bool where sizes or literals decide, else a 0-dim bool tensor."""
     left, right = plain(left), plain(right)
-    op, literal = COMPARE[sign]
+    op = COMPARE[sign]
     if isinstance(left, Value) or isinstance(right, Value):
         made = b.emit(op, as_tensor(b, left), as_tensor(b, right))
         b.weak.add(made)
         return made
     if not (isinstance(left, Dim) or isinstance(right, Dim)):
         numbers: Any = (left, right)
-        return bool(literal(*numbers))
+        return bool(COMPARISONS[sign](*numbers))
     if isinstance(left, float) or isinstance(right, float):
         left, right, sign = _whole(left, right, sign)
     a, c = dim(left), dim(right)  # type: ignore[arg-type]
@@ -134,7 +118,7 @@ def _compare_found(b: TypedBuilder, left: Dim, right: Dim, sign: str) -> Arg:
     }[sign]
     if any(known):
         return known[0]
-    made = b.emit(COMPARE[sign][0], as_tensor(b, left), as_tensor(b, right))
+    made = b.emit(COMPARE[sign], as_tensor(b, left), as_tensor(b, right))
     b.weak.add(made)
     return made
 
