@@ -31,6 +31,7 @@ class Guards:
 
     def __init__(self, tape: Tape) -> None:
         self.tape = tape
+        self.deferred = False  # comparisons of numbers are handed on, and asked for their outcome later
 
     def compare(
         self, a: Number, b: Number | Plain, op: str, index: int | None = None, shown: bool | None = None

@@ -32,7 +32,7 @@ class Layout:
 
     def __init__(self, tape: Tape, tracks: Tracks, guards: Guards) -> None:
         self.tape, self.tracks, self.guards = tape, tracks, guards
-        self._settled: set[int] = set()  # tracks that are done, by identity
+        self.settled: set[int] = set()  # tracks that are done, by identity
 
     # -- what the program asks ----------------------------------------------------------------
     def is_contiguous(self, track: Track, real: bool) -> bool:
@@ -66,10 +66,17 @@ class Layout:
 
     def settle(self, track: Track) -> None:
         """Guards on which the strides of this tensor, and of all that the run has made, are those of the example."""
+        if track.root.kind == "carried":
+            raise refuse(
+                self.tape.where(),
+                "what the program does here hangs on the strides of a tensor that a loop carries, which may differ "
+                "from turn to turn",
+                "put .clone() before it",
+            )
         for given in self.tracks.inputs:
-            if given.given is None or id(given) in self._settled or not given.tensor.dim():
+            if given.given is None or id(given) in self.settled or not given.tensor.dim():
                 continue
-            self._settled.add(id(given))
+            self.settled.add(id(given))
             name = given.origin.removeprefix("argument ")
             if not given.tensor.is_contiguous():
                 raise refuse(
@@ -86,8 +93,8 @@ class Layout:
             )
             self.tape.guard(condition, True, words)
         for other in self.tracks.every():
-            if id(other) not in self._settled and not other.fixed and other.kind not in ("input", "state"):
-                self._settled.add(id(other))
+            if id(other) not in self.settled and not other.fixed and other.kind not in ("input", "state"):
+                self.settled.add(id(other))
                 self._hold(other)
         if not track.tensor.is_contiguous():
             self._hold_ones(track)

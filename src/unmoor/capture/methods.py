@@ -13,12 +13,13 @@ from typing import Any
 
 import torch
 
+from unmoor.capture.control import intercept
 from unmoor.capture.indexing import items_of
 from unmoor.capture.memory import strides
 from unmoor.capture.numbers import Float, Int, arithmetic
 from unmoor.capture.recorder import Recorder, concrete
 from unmoor.capture.source import is_literal
-from unmoor.capture.torch_private import nested_transforms, script_classes
+from unmoor.capture.torch_private import control_functions, nested_transforms, script_classes
 from unmoor.errors import Unsupported
 from unmoor.ir.graph import Arg
 from unmoor.ir.recording import Froze
@@ -118,6 +119,8 @@ def _install() -> None:
         _replace(torch, name, _switch(froze, what))
     for name in ("grad", "backward"):
         _replace(torch.autograd, name, _refused(f"torch.autograd.{name} inside a trace is not supported"))
+    for name, function in control_functions().items():
+        _undo.append(intercept(name, function))
     for cls in script_classes():
         _replace(cls, "__call__", _interpreted)
 
@@ -311,7 +314,7 @@ def _leaves(what: str) -> Method:
 
 def _copied(recorder: Recorder, original: Method, tensor: torch.Tensor, memo: Any) -> Any:
     """copy.deepcopy of a tensor is a clone to the program."""
-    return _aloud(recorder, torch.Tensor.clone, tensor)
+    return recorder.aloud(torch.Tensor.clone, tensor)
 
 
 def _text(recorder: Recorder, original: Method, tensor: torch.Tensor, *args: Any, **kwargs: Any) -> str:
@@ -331,7 +334,7 @@ def _literal(recorder: Recorder, original: Method, data: Any, *args: Any, **kwar
         raise recorder.refusal("a tensor made of a list of tensors would freeze their values", "use torch.stack")
     if not isinstance(data, torch.Tensor) and not is_literal(recorder.tape.where()):
         recorder.tape.assume(Froze.OUTSIDE, "the numbers of a tensor that is made here are kept as they were")
-    return _aloud(recorder, original, data, *args, **kwargs)
+    return recorder.aloud(original, data, *args, **kwargs)
 
 
 def _linspace(original: Any) -> Method:
@@ -353,15 +356,6 @@ def _linspace(original: Any) -> Method:
     return linspace
 
 
-def _aloud(recorder: Recorder, original: Method, *args: Any, **kwargs: Any) -> Any:
-    """Call torch with recording on: what it dispatches is the program's."""
-    recorder.quiet = False
-    try:
-        return original(*args, **kwargs)
-    finally:
-        recorder.quiet = True
-
-
 # -- what dispatch cannot see ---------------------------------------------------------------------
 def _dtype(recorder: Recorder, original: Method, tensor: torch.Tensor) -> Any:
     return recorder.dtype(tensor)
@@ -375,7 +369,7 @@ def _by_dtype(recorder: Recorder, original: Method, tensor: torch.Tensor) -> Any
 def _typed(recorder: Recorder, original: Method, tensor: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
     """A method whose result has, or tells, the tensor's dtype."""
     recorder.dtype(tensor)
-    return _aloud(recorder, original, tensor, *args, **kwargs)
+    return recorder.aloud(original, tensor, *args, **kwargs)
 
 
 def _is_contiguous(recorder: Recorder, original: Method, tensor: torch.Tensor, *args: Any, **kwargs: Any) -> bool:

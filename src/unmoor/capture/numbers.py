@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Union
 import torch
 
 from unmoor.ir.graph import Value
-from unmoor.ir.number import ARITHMETIC
-from unmoor.ir.types import FLOAT, INT
+from unmoor.ir.number import ARITHMETIC, COMPARISONS
+from unmoor.ir.types import BOOL, FLOAT, INT
 
 if TYPE_CHECKING:
     from unmoor.capture.guards import Guards
@@ -99,6 +99,30 @@ class Number:
         return float(self.pin())
 
 
+def made(guards: Guards, hint: Plain, value: Value) -> Int | Float:
+    """A symbolic number that a branch or loop of the graph gives."""
+    number = Number(guards, hint, "", (value,), data=True)
+    number._value = value
+    return wrap(number)
+
+
+class Truth:
+    """A comparison of numbers that is not asked for its outcome yet: a loop that gets it asks in every turn."""
+
+    def __init__(self, guards: Guards, a: Number, b: Number | Plain, op: str) -> None:
+        self.guards, self.a, self.b, self.op = guards, a, b, op
+        self.held = COMPARISONS[op](a.hint, b.hint if isinstance(b, Number) else b)
+
+    @property
+    def value(self) -> Value:
+        """The condition in the graph."""
+        b = self.b.value if isinstance(self.b, Number) else self.b
+        return self.guards.tape.pure("prim::compare", (self.a.value, b, self.op), BOOL)
+
+    def __bool__(self) -> bool:
+        return self.guards.compare(self.a, self.b, self.op)
+
+
 def number_of(value: object) -> Number | Plain | None:
     """The node of a symbolic number (of ours, or as torch wraps it again), a plain number as itself, else None."""
     if isinstance(value, (torch.SymInt, torch.SymFloat)):
@@ -158,7 +182,10 @@ def _binary(op: str, mirrored: bool = False) -> Callable[[Any, object], Any]:
 def _compare(op: str) -> Callable[[Any, object], Any]:
     def method(self: Any, other: object) -> Any:
         number = number_of(other)
-        return NotImplemented if number is None else self.node.guards.compare(self.node, number, op)
+        if number is None:
+            return NotImplemented
+        guards = self.node.guards
+        return Truth(guards, self.node, number, op) if guards.deferred else guards.compare(self.node, number, op)
 
     return method
 

@@ -26,7 +26,7 @@ from unmoor.capture.typecheck import check_type
 from unmoor.capture.wording import statistics
 from unmoor.dtypes import BY_TORCH_NAME, DType
 from unmoor.errors import Unsupported
-from unmoor.ir.graph import Arg, Value
+from unmoor.ir.graph import Arg, Node, Value
 from unmoor.ir.recording import Froze
 from unmoor.ir.types import BOOL
 
@@ -62,6 +62,24 @@ class Recorder:
             yield
         finally:
             self.quiet = before
+
+    def aloud(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Call torch or the program with recording on, from a place where it is off."""
+        self.quiet = False
+        try:
+            return function(*args, **kwargs)
+        finally:
+            self.quiet = True
+
+    @contextmanager
+    def block(self, nodes: list[Node], trial: bool = False) -> Iterator[None]:
+        """What the program does in this context becomes `nodes`, a block of a branch or loop."""
+        settled = set(self.layout.settled)
+        try:
+            with self.tracks.block(), self.tape.block(nodes, trial):
+                yield
+        finally:
+            self.layout.settled = settled
 
     def refusal(self, what: str, way_out: str = "") -> Unsupported:
         return refuse(self.tape.where(), what, way_out)
@@ -125,8 +143,14 @@ class Recorder:
         """After the run: the generator counts the draws."""
         self.check_random_state()
         if self.generator is not None and self.draws:
-            step = self.tape.constant(np.array([0, self.draws]), "", "draws of a call")
-            self.tracks.write(self.generator, self.tape.emit("aten::add", (self.generator.value, step, 1))[0])
+            self.tracks.write(self.generator, self.counted(self.generator.value, self.draws))
+
+    def counted(self, generator: Value, draws: int) -> Value:
+        """The generator after so many further draws."""
+        if not draws:
+            return generator
+        step = self.tape.constant(np.array([0, draws]), "", "draws of a call")
+        return self.tape.emit("aten::add", (generator, step, 1))[0]
 
     def _batch_norm_in_training(self, bound: dict[str, Any], run: Callable[[], Any]) -> torch.Tensor:
         """Batch norm by the batch's own statistics, which the running ones follow."""

@@ -54,10 +54,12 @@ def unknown_op(source: Source, overload: str, known: Iterable[str]) -> Unsupport
 
 
 def higher_order(source: Source, name: str) -> Unsupported:
-    """An operator of torch that takes functions of the user's."""
-    branch = "write an ordinary `if`, and give an example of each side: traced.add_example(...)"
-    loop = "write an ordinary loop: its number of turns is then that of the example, and checked"
-    return refuse(source, f"torch's operator {name} is not supported", branch if name == "cond" else loop)
+    """An operator of torch that takes functions of the user's, other than by torch.cond, while_loop, scan and map."""
+    return refuse(
+        source,
+        f"torch's operator {name} is not supported",
+        "write it as ordinary Python, or with torch.cond, torch.while_loop, scan or map",
+    )
 
 
 def leaf_written(source: Source, op: str, origin: str) -> Unsupported:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 
 from unmoor.capture.source import condition_text, own_source, user_frame
 from unmoor.capture.wording import Wording, dtype, rank
 from unmoor.dtypes import DType
-from unmoor.ir.graph import NOWHERE, Arg, Constant, Names, Node, Source, Value
+from unmoor.ir.graph import NOWHERE, Arg, Constant, Names, Node, Source, Value, values_of
 from unmoor.ir.recording import Assumption, Froze, Held
 from unmoor.ir.types import BOOL, TENSOR, Type
 
@@ -22,7 +23,11 @@ class Misled(Exception):
 
 
 class Tape:
-    """What has been recorded so far. `where` tells the user's current line."""
+    """What has been recorded so far. `where` tells the user's current line.
+
+    While a block of a branch or loop is recorded, `nodes` are that block's, and `level` counts the blocks around it.
+    The decisions of a run, what it held and where it wrote are kept of level 0 alone.
+    """
 
     def __init__(self, where: Where, decisions: tuple[bool, ...] = ()) -> None:
         self.where = where
@@ -33,6 +38,10 @@ class Tape:
         self._assumptions: dict[tuple[Froze, str, Source], Assumption] = {}
         self._pure: dict[tuple[object, ...], Value] = {}
         self._guarded: set[tuple[object, ...]] = set()
+        self.level = 0
+        self._levels: list[tuple[list[Node], set[tuple[object, ...]]]] = [(self.nodes, self._guarded)]
+        self._level_of: dict[Value, int] = {}  # of values made in blocks
+        self._trial: int | None = None  # the level outside of a block on trial
         self.repeated: set[int] = set()  # guards that repeat earlier ones, by the number of the node
         self.state: Callable[[], Held | None] = lambda: None  # what the program holds now
         self.condition: Callable[[], str | None] = lambda: None  # the text of what runs, where that is not Python
@@ -40,8 +49,51 @@ class Tape:
         self.writes: set[int] = set()  # where the program wrote in place: how many nodes there were
         self.asked = 0
 
+    # -- blocks -------------------------------------------------------------------------------
+    @contextmanager
+    def block(self, nodes: list[Node], trial: bool = False) -> Iterator[None]:
+        """What is recorded in this context is put behind `nodes`, the block of a node that comes later.
+
+        On trial, the block is only looked at: its values take no names.
+        """
+        before, trials = self.level, self._trial
+        if trial and trials is None:
+            self._trial = before
+        self._levels.append((nodes, set(self._guarded)))  # what is guarded before the block holds in it
+        self._go(before + 1)
+        try:
+            yield
+        finally:
+            self._levels.pop()
+            self._go(before)
+            self._trial = trials
+
+    @contextmanager
+    def at(self, level: int) -> Iterator[None]:
+        """What is recorded in this context stands before the block of that level."""
+        before = self.level
+        self._go(level)
+        try:
+            yield
+        finally:
+            self._go(before)
+
+    def _go(self, level: int) -> None:
+        self.level = level
+        self.nodes, self._guarded = self._levels[level]
+
+    def level_of(self, args: object) -> int:
+        """The innermost block that one of the values in an argument was made in; 0 outside of blocks."""
+        return max((self._level_of.get(v, 0) for v in values_of(args)), default=0)
+
+    # -- ops ----------------------------------------------------------------------------------
     def value(self, name: str = "", type_: Type = TENSOR) -> Value:
-        return Value(self.names.fresh(name), type_)
+        """A new value, made at this level."""
+        unnamed = self._trial is not None and self.level > self._trial
+        made = Value("" if unnamed else self.names.fresh(name), type_)
+        if self.level:
+            self._level_of[made] = self.level
+        return made
 
     def emit(self, op: str, args: tuple[Arg, ...], count: int = 1) -> tuple[Value, ...]:
         """Append an op on tensors, and return its outputs."""
@@ -50,11 +102,12 @@ class Tape:
         return outputs
 
     def pure(self, op: str, args: tuple[Arg, ...], type_: Type) -> Value:
-        """The number that `op` of `args` is; recorded once."""
+        """The number that `op` of `args` is; recorded once, in the block where all of `args` are known."""
         key = (op, *((type(a), a) for a in args))
         if key not in self._pure:
-            value = self.value(type_=type_)
-            self.nodes.append(Node(op, args, (value,), self.where()))
+            with self.at(self.level_of(args)):
+                value = self.value(type_=type_)
+                self.nodes.append(Node(op, args, (value,), self.where()))
             self._pure[key] = value
         return self._pure[key]
 
@@ -87,29 +140,36 @@ class Tape:
 
     def decide(self, held: bool) -> bool:
         """How a condition goes that is guarded next: as it holds in this run, unless that is decided beforehand."""
-        return self.decisions[self.asked] if self.asked < len(self.decisions) else held
+        return self.decisions[self.asked] if self.asked < len(self.decisions) and not self.level else held
 
     def _guard(self, key: tuple[object, ...], args: tuple[Arg, ...], words: Wording) -> None:
         expected = args[1] if key[0] == "prim::guard" else True
         if self.decide(bool(expected)) is not expected:
             raise Misled
-        self.asked += 1
+        self.asked += not self.level
         if self.decisions and self.asked > MANY + 2 * len(self.decisions):
             raise Misled
         source = self.where()
         caller = own_source(source)
         message = words.message(caller)
         number = len(self.nodes)
+        if key in self._guarded and self.level:
+            return
         self.nodes.append(Node(str(key[0]), (*args, message), (), source))
         if key in self._guarded:
             self.repeated.add(number)
             return
         self._guarded.add(key)
-        state = self.state()
+        state = None if self.level else self.state()
         if state is not None:
             self.held[number] = state
         key_ = (words.froze, words.assumed, source)
         self._assumptions.setdefault(key_, Assumption(*key_, True, caller, message))
+
+    def wrote(self) -> None:
+        """The program wrote in place."""
+        if not self.level:
+            self.writes.add(len(self.nodes))
 
     def kept(self) -> tuple[Node, ...]:
         """The nodes without those guards that repeat earlier ones."""
@@ -119,7 +179,8 @@ class Tape:
         """A constant with a copy of `data`."""
         kept = np.array(data, order="C", copy=True)
         kept.setflags(write=False)
-        value = self.value(name)
+        with self.at(0):
+            value = self.value(name)
         self.constants.append(Constant(value, kept, origin))
         return value
 

@@ -11,6 +11,7 @@ from collections import namedtuple
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from functools import cache
+from types import FunctionType
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten, tree_unflatten
 
 __all__ = [
     "DropoutBase",
@@ -32,6 +34,7 @@ __all__ = [
     "bare_call",
     "below_autograd",
     "call_alone",
+    "control_functions",
     "is_dispatched",
     "is_script_object",
     "named_tuple",
@@ -41,6 +44,8 @@ __all__ = [
     "schema_of",
     "script_classes",
     "storage_of",
+    "tree_flatten",
+    "tree_unflatten",
     "undispatched",
     "without_torch_compile",
 ]
@@ -98,6 +103,17 @@ def nested_transforms() -> list[tuple[Any, str, str]]:
         (eager_transforms, "jvp_increment_nesting", "torch.func.jvp"),
         (eager_transforms, "_wrap_all_tensors_to_functional", "torch.func.functionalize"),
     ]
+
+
+def control_functions() -> dict[str, FunctionType]:
+    """Torch's functions that take functions of the user's and run them as branches and loops, by name.
+
+    In eager mode they hand these to torch's compiler.
+    """
+    from torch._higher_order_ops import cond, map, scan, while_loop
+
+    found = {"cond": cond, "while_loop": while_loop, "scan": scan, "map": map}
+    return {name: function for name, function in found.items() if isinstance(function, FunctionType)}
 
 
 def set_version(tensor: torch.Tensor, version: int) -> None:

@@ -8,7 +8,9 @@ the other one is read: only then do guards pin what it hangs on (unmoor.capture.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -31,12 +33,14 @@ class Track:
     """One tensor of the run: its value in the graph, and what it shares memory with.
 
     kind      computed, created (by an op like zeros, still in torch's hands), made (a literal of the program), input,
-              state (kept from call to call), parameter, buffer or outside
+              state (kept from call to call), carried (into a turn of a loop), parameter, buffer or outside
     fixed     it depends on no input: its sizes and values are the same in every call
     base      the tensor it is a view of; `derivation` says how, None where that is not known
     loose     whether it shares its base's memory hangs on strides or dtypes, and has not mattered yet
     ahead     a tensor loosely tied to this one, or to a view of it, that has been written since
     given     of an input: its value at the start
+    frozen    why it may not be written: it may share its memory with what a branch gave
+    level     the block of a branch or loop that it was made in, 0 outside; what it holds is recorded there
     """
 
     __slots__ = (
@@ -44,8 +48,10 @@ class Track:
         "ahead",
         "base",
         "derivation",
+        "frozen",
         "given",
         "kind",
+        "level",
         "loose",
         "origin",
         "seen",
@@ -55,7 +61,8 @@ class Track:
         "version",
     )
 
-    def __init__(self, tensor: torch.Tensor, value: Value, kind: str, origin: str, fixed: bool) -> None:
+    def __init__(self, tensor: torch.Tensor, value: Value, kind: str, origin: str, fixed: bool, level: int) -> None:
+        self.level = level
         self.tensor = tensor
         self.value = value
         self.kind = kind
@@ -68,6 +75,7 @@ class Track:
         self.seen = 0
         self.spoilt: Unsupported | None = None
         self.ahead: Track | None = None
+        self.frozen: Unsupported | None = None
         self.given = value if kind == "input" else None
 
     @property
@@ -97,9 +105,11 @@ class Tracks:
         self.inputs: list[Track] = []  # those that stand for the graph's inputs
         self.shares: Callable[[Track], bool] = lambda track: False  # does it share its base's memory? pinned by guards
         self.fresh: set[int] = set()  # storages of literals that the program is just making
+        self._gone: dict[int, weakref.ref[torch.Tensor]] = {}  # what was made in a block that has ended
 
     def add(self, tensor: torch.Tensor, value: Value, kind: str, origin: str = "", fixed: bool = False) -> Track:
-        track = Track(tensor, value, kind, origin, fixed)
+        level = 0 if kind in OUTLIVES else self.tape.level
+        track = Track(tensor, value, kind, origin, fixed, level)
         self._by_id[id(tensor)] = track
         if self._by_storage.setdefault(storage_of(tensor), track) is track:
             self._by_address.setdefault(address_of(tensor), track)
@@ -127,8 +137,35 @@ class Tracks:
         """The track of a tensor; one that the run has not made becomes a constant."""
         return self._by_id.get(id(tensor)) or self.adopt(tensor)
 
+    # -- blocks of branches and loops ---------------------------------------------------------
+    @contextmanager
+    def block(self) -> Iterator[None]:
+        """What is made in this context is of no use behind it: a block of the graph makes it."""
+        level = self.tape.level
+        try:
+            yield
+        finally:
+            self._gone = {key: ref for key, ref in self._gone.items() if ref() is not None}
+            for key, track in reversed(self._by_id.copy().items()):
+                if track.level > level:
+                    del self._by_id[key]
+                    self._gone[key] = weakref.ref(track.tensor)
+            for table in (self._by_storage, self._by_address):
+                for place in [k for k, track in table.items() if track.level > level]:
+                    del table[place]
+
+    def _check_at_hand(self, tensor: torch.Tensor) -> None:
+        gone = self._gone.get(id(tensor))
+        if gone is not None and gone() is tensor:
+            raise refuse(
+                self.tape.where(),
+                "a tensor is used here that was made inside a function which torch.cond, while_loop, scan or map calls",
+                "let that function return it",
+            )
+
     def adopt(self, tensor: torch.Tensor, made: bool = False) -> Track:
         """A constant: a parameter, a buffer, a literal of the program, or a tensor from outside."""
+        self._check_at_hand(tensor)
         where = self.tape.where()
         self.check_dtype(tensor, where)
         kind, name, origin = ("made", "", "") if made else self.describe(tensor)
@@ -180,6 +217,9 @@ class Tracks:
         """The tensor's value now."""
         if track.spoilt is not None:
             raise track.spoilt
+        if track.level < self.tape.level:  # what it takes to read it is of use behind the block, too
+            with self.tape.at(track.level):
+                return self.read(track)
         while track.ahead is not None:
             self._catch_up(track.ahead)
         base = track.base
@@ -215,6 +255,14 @@ class Tracks:
                 self._tie(view)
                 view = view.base
         root = track.root
+        if root.level < self.tape.level:
+            raise refuse(
+                self.tape.where(),
+                f"{op} changes a tensor from outside of this function, which torch.cond, while_loop, scan or map calls",
+                "work on a clone of it, and return that",
+            )
+        if root.frozen is not None:
+            raise root.frozen
         if root.kind not in OUTLIVES:
             return
         if self._tied_unseen(track):
@@ -288,7 +336,7 @@ class Tracks:
 
     def write(self, track: Track, value: Value) -> None:
         """The tensor has been written: it and its base have new values, its other views are stale."""
-        self.tape.writes.add(len(self.tape.nodes))
+        self.tape.wrote()
         base = track.base
         if base is not None and track.derivation is None:
             self._spoil(base)

@@ -127,6 +127,12 @@ def statistics() -> Wording:
     return Wording(Froze.BRANCH_ON_SIZE, what, f"{what}; here there is none", "leave such a call out, as in PyTorch")
 
 
+def rows_needed(name: str) -> Wording:
+    """A loop over the rows of a tensor: there is a first one, which says what the loop gives."""
+    what = f"{name} goes over the rows of a tensor, of which there is at least one"
+    return Wording(Froze.BRANCH_ON_SIZE, what, f"{what}; here there is none", "leave such a call out, as in PyTorch")
+
+
 def _branch(data: bool) -> Froze:
     return Froze.BRANCH_ON_DATA if data else Froze.BRANCH_ON_SIZE
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from unmoor import ops
 from unmoor.dtypes import BY_NUMPY, DType, numbers_of
 from unmoor.errors import Unsupported
-from unmoor.ir.graph import Arg, Constant, Graph, Node, Value
+from unmoor.ir.graph import Arg, Constant, Graph, Node, Value, loop_parts, raises
 from unmoor.ir.op import Schema
 from unmoor.ir.signature import Leaf, Mapping, Sequence, Structure
 
@@ -48,7 +48,7 @@ class _Writer:
         inputs = [self.name(v) for v in graph.inputs]
         large = any(is_large(c) for c in graph.constants)
         lines = [self.constant(c) for c in graph.constants]
-        lines += [line for node in graph.nodes for line in self.node(node)]
+        lines += self.nodes(graph.nodes)
         lines.append(f"return {self.value(self.result)}")
         head = f"def {_identifier(graph.name)}({', '.join([*inputs, *(['*', 'weights'] if large else [])])}):"
         body = "".join(f"    {line}\n" for line in lines)
@@ -97,8 +97,63 @@ class _Writer:
             return f'float("{arg}")'
         return repr(arg)
 
+    def nodes(self, nodes: Iterable[Node]) -> list[str]:
+        return [line for node in nodes for line in self.node(node)]
+
+    def branch(self, node: Node, comment: str) -> list[str]:
+        """prim::If as if and else, which assign what the node gives."""
+        condition = self.arg(node.args[0])
+        lines = [f"if {condition}:{comment}"]
+        for word, block in zip(("", "else:"), node.blocks, strict=True):
+            inside = self.nodes(block.nodes)
+            if not raises(block):
+                inside += self.assigned(node.outputs, block.results)
+            if word and not inside:
+                break
+            lines += [word] if word else []
+            lines += [f"    {line}" for line in inside or ["pass"]]
+        return lines
+
+    def loop(self, node: Node, comment: str) -> list[str]:
+        """prim::Loop as for or while; what it carries goes by the names of its block's parameters."""
+        p, (block,) = loop_parts(node), node.blocks
+        lists = [self.unused(f"{self.name(v)}_rows") for v in node.outputs[len(p.initial) :]]
+        lines = [*self.assigned(p.carried, p.initial), *(f"{name} = []" for name in lists)]
+        if p.turns is None:
+            again = self.unused("again")
+            lines += [f"{again} = {self.arg(p.condition)}", f"while {again}:{comment}"]
+        else:
+            turn, count = self.unused("turn"), f"range({self.arg(p.turns)})"
+            lines.append(f"for {turn} in {f'reversed({count})' if p.backward else count}:{comment}")
+        inside = [f"{self.name(r)} = {self.arg(w)}[{turn}]" for r, w in zip(p.rows, p.scanned, strict=True)]
+        inside += self.nodes(block.nodes)
+        inside += [f"{name}.append({self.arg(r)})" for name, r in zip(lists, p.next_rows, strict=True)]
+        inside += [f"{again} = {self.arg(c)}" for c in p.next_condition]
+        inside += self.assigned(p.carried, p.next_carried)
+        lines += [f"    {line}" for line in inside or ["pass"]]
+        lines += self.assigned(node.outputs[: len(p.initial)], p.carried)
+        order = "[::-1]" if p.backward else ""
+        stacked = zip(node.outputs[len(p.initial) :], lists, strict=True)
+        return lines + [f"{self.name(v)} = torch.stack({name}{order})" for v, name in stacked]
+
+    def assigned(self, values: Iterable[Value], args: Iterable[Arg]) -> list[str]:
+        """One assignment of all values at once."""
+        pairs = [(self.name(v), self.arg(a)) for v, a in zip(values, args, strict=True)]
+        pairs = [(name, arg) for name, arg in pairs if name != arg]
+        return [f"{', '.join(n for n, _ in pairs)} = {', '.join(a for _, a in pairs)}"] if pairs else []
+
+    def unused(self, wanted: str) -> str:
+        """A name that no value has."""
+        return self.name(Value(wanted))
+
     def node(self, node: Node) -> list[str]:
         comment = f"  # {node.source.file}:{node.source.line}" if node.source.file else ""
+        if node.op == "prim::If":
+            return self.branch(node, comment)
+        if node.op == "prim::Loop":
+            return self.loop(node, comment)
+        if node.op == "prim::raise":
+            return [f"raise AssertionError({node.args[0]!r}){comment}"]
         family, _, op = node.op.partition("::")
         if family == "aten":
             expression = self.call(op, ops.TABLE[node.op].schema, node)

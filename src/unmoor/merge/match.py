@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from unmoor.ir.alike import unlike
 from unmoor.ir.graph import Arg, Value
 from unmoor.merge.paths import Definitions, Edge, Step
 
@@ -43,6 +44,8 @@ class Match:
         """Go over a step that is no guard."""
         a, b = step.node, new.node
         if a.op != b.op or a.source != b.source or len(a.outputs) != len(b.outputs) or not self.same(a.args, b.args):
+            return False
+        if any(unlike(x, y, self.same) is not None for x, y in zip(a.blocks, b.blocks, strict=True)):
             return False
         self.known.update(zip(a.outputs, b.outputs, strict=True))
         return True

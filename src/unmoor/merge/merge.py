@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from unmoor.errors import Unsupported
+from unmoor.ir.alike import unlike
 from unmoor.ir.graph import Arg, Node, Source, Value
 from unmoor.ir.recording import Held, Recording
 from unmoor.merge.match import Match, Pairs
@@ -205,7 +206,7 @@ class _Paths:
         """What the new recording's values are, in known terms, where it leaves by a new side of `step`."""
         used = set(self.definitions.leaves(run.outputs))
         for later in run.steps[at:]:
-            used.update(self.definitions.leaves(later.node.args))
+            used.update(self.definitions.leaves(later.reads))
         used -= {v for later in run.steps[at:] for v in later.node.outputs} | self.prepared.fixed
         held = self._slots(step.held_state, new.held_state)
         ways: dict[Value, dict[Value, None]] = {}
@@ -343,11 +344,13 @@ class _Paths:
                 if (
                     known.is_guard
                     or new.is_guard
+                    or len(a.blocks) != len(b.blocks)
                     or (a.op, a.source, len(a.outputs)) != (b.op, b.source, len(b.outputs))
                 ):
                     break
                 fits = all(found.pop(x, y) is y for x, y in zip(a.outputs, b.outputs, strict=True))
                 fits = fits and not any(y in found.values() for y in b.outputs) and found.add(a.args, b.args)
+                fits = fits and all(unlike(x, y, found.add) is None for x, y in zip(a.blocks, b.blocks, strict=True))
                 ways = [e for s in steps for e in s.sides.values() if e.to is known]
                 if not fits or len(ways) != 1 or known.known is not None or ways[0].values.keys() & found.keys():
                     break

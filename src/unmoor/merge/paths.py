@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 
-from unmoor.ir.graph import Arg, Node, Value, values_of
+from unmoor.ir.graph import Arg, Node, Value, captured, values_of
 from unmoor.ir.recording import Held
 
 GUARD = "prim::guard"
@@ -61,6 +62,11 @@ class Step:
     known: frozenset[Value] | None = None
     loose: bool = False
 
+    @cached_property
+    def reads(self) -> tuple[Arg, ...]:
+        """The arguments, and what the blocks use from outside."""
+        return (*self.node.args, *captured(self.node))
+
     @property
     def is_guard(self) -> bool:
         return self.node.op == GUARD
@@ -102,7 +108,7 @@ def needs(first: Edge, definitions: Definitions) -> dict[Step, set[Value]]:
     """For each step, the values that it and what follows use and that were made before it."""
     needed: dict[Step, set[Value]] = {}
     for step in reversed(after(first)):
-        wanted = set(definitions.leaves(step.node.args))
+        wanted = set(definitions.leaves(step.reads))
         for edge in step.sides.values():
             wanted |= edge_needs(edge, needed, definitions)
         needed[step] = wanted - set(step.node.outputs)

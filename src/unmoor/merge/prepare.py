@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from unmoor.errors import Unsupported
-from unmoor.ir.graph import Arg, Constant, Node, Source, Value, map_arg
+from unmoor.ir.graph import Arg, Constant, Node, Source, Value, map_arg, map_node
 from unmoor.ir.recording import Held, Recording
 from unmoor.ir.types import BOOL, INT
 from unmoor.merge.paths import GUARD, Definitions, Step, is_pure
@@ -66,7 +66,7 @@ class Prepared:
             if place in recording.writes:
                 self._wrote(run)
             source = _moved(node.source, recording.caller, self.first.caller)
-            node = replace(node, args=tuple(map_arg(a, mapping) for a in node.args), source=source)
+            node = replace(map_node(node, mapping), source=source)
             state = recording.held.get(place)
             held = None if state is None else _mapped(state, mapping)
             if node.op in ("prim::rank_guard", "prim::dtype_guard"):

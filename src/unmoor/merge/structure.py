@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from unmoor.errors import UnmoorError
-from unmoor.ir.graph import Arg, Block, Graph, Names, Node, Value
+from unmoor.ir.graph import Arg, Block, Graph, Names, Node, Value, captured, map_arg
 from unmoor.ir.recording import EVERY
 from unmoor.ir.types import Type
 from unmoor.merge.paths import Edge, Step, after, needs
@@ -83,9 +84,18 @@ class _Writer:
                 message = str(args[2])
                 args = (args[0], side, message.replace(EVERY, f"{EVERY} that came here") if self.depth else message)
                 decided = {**decided, key: side}
-            nodes.append(replace(step.node, args=args, outputs=outputs))
+            blocks = self.blocks(step.node, env, nodes)
+            nodes.append(replace(step.node, args=args, outputs=outputs, blocks=blocks))
             env = {**env, **dict(zip(step.node.outputs, outputs, strict=True))} if outputs else env
             (edge,) = step.sides.values()
+
+    def blocks(self, node: Node, env: Env, nodes: list[Node]) -> tuple[Block, ...]:
+        """A node's own blocks in the graph's values, with fresh names inside."""
+        if not node.blocks:
+            return ()
+        mapping: Env = {v: self.arg(v, env, nodes) for v in captured(node)}
+        mapping.update((v, Value(self.names.fresh(v.name), v.type)) for v in _defined(node.blocks))
+        return _renamed(node.blocks, mapping)
 
     def key(self, arg: Arg, env: Env) -> object:
         """A condition as something to compare: how it is computed, from which values of the graph."""
@@ -163,6 +173,36 @@ class _Writer:
         if arg not in env:
             raise Unbound(f"%{arg.name} is not known on every way to its use")
         return env[arg]
+
+
+def _defined(blocks: tuple[Block, ...]) -> Iterator[Value]:
+    """The values that blocks define, inner ones included."""
+    for block in blocks:
+        yield from block.params
+        for node in block.nodes:
+            yield from node.outputs
+            yield from _defined(node.blocks)
+
+
+def _renamed(blocks: tuple[Block, ...], mapping: Env) -> tuple[Block, ...]:
+    """Blocks with other values, also where they are defined."""
+
+    def values(old: tuple[Value, ...]) -> tuple[Value, ...]:
+        return tuple(v for v in (mapping[o] for o in old) if isinstance(v, Value))
+
+    made = []
+    for block in blocks:
+        nodes = tuple(
+            replace(
+                n,
+                args=tuple(map_arg(a, mapping) for a in n.args),
+                outputs=values(n.outputs),
+                blocks=_renamed(n.blocks, mapping),
+            )
+            for n in block.nodes
+        )
+        made.append(Block(values(block.params), nodes, tuple(map_arg(r, mapping) for r in block.results)))
+    return tuple(made)
 
 
 def _type(a: Arg, b: Arg) -> Type:
