@@ -24,6 +24,7 @@ from unmoor.ir.graph import Value
 DEPTH, ITEMS, FIXED = 12, 2000, 4096
 PLAIN = (bool, int, float, complex, str, bytes, torch.dtype, torch.device, range, slice, type(None), type(...))
 STILL = (BuiltinFunctionType, ModuleType, logging.Logger, re.Pattern, enum.Enum, type)  # compared by identity
+BARE = (dict, list, tuple)  # most of what there is, and without attributes
 _ITERABLES: tuple[Any, ...] = ((), [], range(1), {}, {}.values(), {}.items(), "", b"", reversed([]))
 ITERATORS: tuple[type, ...] = (
     *(type(iter(x)) for x in _ITERABLES),
@@ -129,6 +130,8 @@ class Contents:
         return [(self.form(k, depth - 1), self.form(v, depth - 1)) for k, v in value.items()]
 
     def _attributes(self, value: Any, depth: int) -> list[object]:
+        if type(value) in BARE:
+            return []
         own = getattr(value, "__dict__", None)
         slots = [s for c in type(value).__mro__ for s in _slots(c)]
         found: list[object] = [(s, self.form(getattr(value, s), depth - 1)) for s in slots if hasattr(value, s)]

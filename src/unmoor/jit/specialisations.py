@@ -85,6 +85,7 @@ class Specialisations:
         self.method, self.recording, self.options = method, recording, options
         self._assumptions, self._outputs, self._rebuild = assumptions, outputs, rebuild
         self._compiled: dict[tuple[tuple[str, int], ...], list[Compiled]] = {}
+        self._made: dict[tuple[ExampleTensor, ...], Compiled] = {}  # what was compiled for an example
         self._closed = False
         self.group = group or Group()
         self.group.members.append(self)
@@ -100,8 +101,15 @@ class Specialisations:
 
     def add(self, example: tuple[ExampleTensor, ...]) -> Compiled:
         """The program for an example, compiled unless one is there that fits."""
+        if example in self._made:
+            return self._made[example]
         with telling(f"compiling {self.recording.graph.name}"):
             compiled = compile_recording(self.recording, example, self.options)
+        self._made[example] = self._added(compiled, example)
+        return self._made[example]
+
+    def _added(self, compiled: Compiled, example: tuple[ExampleTensor, ...]) -> Compiled:
+        """The program that has its signature, which it is itself where there is none yet."""
         same = self._compiled.setdefault(tuple((e.dtype.name, len(e.shape)) for e in example), [])
         for known in same:
             if known.signature == compiled.signature:

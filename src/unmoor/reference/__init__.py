@@ -2,6 +2,6 @@
 
 from unmoor.reference.graph import run_graph
 from unmoor.reference.kernel import run_kernel
-from unmoor.reference.program import run_program
+from unmoor.reference.program import int_registers, run_program
 
-__all__ = ["run_graph", "run_kernel", "run_program"]
+__all__ = ["int_registers", "run_graph", "run_kernel", "run_program"]

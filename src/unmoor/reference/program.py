@@ -41,39 +41,18 @@ def run_program(
     return _Run(program, kernels, weights, inputs).outputs()
 
 
-class _Run:
-    def __init__(
-        self, program: Program, kernels: Sequence[Kernel], weights: Sequence[Weight], inputs: Sequence[np.ndarray]
-    ) -> None:
-        self.program, self.kernels = program, kernels
-        _check_inputs(program, inputs)
+def int_registers(program: Program, shapes: Sequence[tuple[int, ...]]) -> list[int]:
+    """The int registers that are known before a call runs, for contiguous inputs of these shapes."""
+    return _Numbers(program, shapes, [True] * len(shapes)).sizes
+
+
+class _Numbers:
+    """The int registers of a call."""
+
+    def __init__(self, program: Program, shapes: Sequence[tuple[int, ...]], contiguous: Sequence[bool]) -> None:
+        self.program, self.shapes, self.contiguous = program, shapes, contiguous
         self.sizes: list[int] = []
-        self.shapes = [i.shape for i in inputs]
-        self.contiguous = [i.flags.c_contiguous for i in inputs]
         self.evaluate(range(program.early), ())
-        for check in program.checks:
-            if not _HOLDS[check.op](self.sizes[check.left], self.sizes[check.right]):
-                raise _refusal(program.messages[check.message], self.sizes[check.left])
-        given = [np.array(i, order="C", copy=True).reshape(-1) for i in inputs]
-        self.turn: dict[int, int] = {}  # that a loop has reached
-        self.turns = 0  # of all loops
-        arena = np.zeros(self.sizes[program.arena], np.uint8)
-        outputs: dict[int, np.ndarray] = {}
-        self.tensors: list[np.ndarray] = []  # flat, in storage order; those in the arena share its memory
-        for t in program.tensors:
-            dtype = t.dtype.numpy
-            if t.place is Place.INPUT:
-                self.tensors.append(given[t.index])
-            elif t.place is Place.OUTPUT:
-                made = np.zeros(self.sizes[t.bytes] // t.dtype.size, dtype)
-                self.tensors.append(outputs.setdefault(t.index, made))  # one memory, whichever register names it
-            elif t.place is Place.WEIGHT:
-                self.tensors.append(np.frombuffer(weights[t.index].data, dtype))
-            elif t.place is Place.ROW:
-                self.tensors.append(np.empty(0, dtype))  # a loop says where
-            else:
-                start = self.sizes[t.index]
-                self.tensors.append(arena[start : start + self.sizes[t.bytes]].view(dtype))
 
     def evaluate(self, registers: range, given: Sequence[int]) -> None:
         """Sets the int registers, of which the first are set already; `given` are the numbers that a builtin found."""
@@ -97,6 +76,38 @@ class _Run:
         if f.op in (FormulaOp.FLOORDIV, FormulaOp.MOD) and b == 0:
             raise SignatureError("a formula of the sizes divides by zero")
         return _ARITHMETIC[f.op](a, b)
+
+
+class _Run(_Numbers):
+    def __init__(
+        self, program: Program, kernels: Sequence[Kernel], weights: Sequence[Weight], inputs: Sequence[np.ndarray]
+    ) -> None:
+        _check_inputs(program, inputs)
+        super().__init__(program, [i.shape for i in inputs], [i.flags.c_contiguous for i in inputs])
+        self.kernels = kernels
+        for check in program.checks:
+            if not _HOLDS[check.op](self.sizes[check.left], self.sizes[check.right]):
+                raise _refusal(program.messages[check.message], self.sizes[check.left])
+        given = [np.array(i, order="C", copy=True).reshape(-1) for i in inputs]
+        self.turn: dict[int, int] = {}  # that a loop has reached
+        self.turns = 0  # of all loops
+        arena = np.zeros(self.sizes[program.arena], np.uint8)
+        outputs: dict[int, np.ndarray] = {}
+        self.tensors: list[np.ndarray] = []  # flat, in storage order; those in the arena share its memory
+        for t in program.tensors:
+            dtype = t.dtype.numpy
+            if t.place is Place.INPUT:
+                self.tensors.append(given[t.index])
+            elif t.place is Place.OUTPUT:
+                made = np.zeros(self.sizes[t.bytes] // t.dtype.size, dtype)
+                self.tensors.append(outputs.setdefault(t.index, made))  # one memory, whichever register names it
+            elif t.place is Place.WEIGHT:
+                self.tensors.append(np.frombuffer(weights[t.index].data, dtype))
+            elif t.place is Place.ROW:
+                self.tensors.append(np.empty(0, dtype))  # a loop says where
+            else:
+                start = self.sizes[t.index]
+                self.tensors.append(arena[start : start + self.sizes[t.bytes]].view(dtype))
 
     def outputs(self) -> tuple[np.ndarray, ...]:
         at = 0

@@ -14,6 +14,7 @@ import unmoor
 from unmoor import archive
 from unmoor.errors import VerifyError
 from unmoor.ir.program import Image
+from unmoor.jit import specialisations
 
 
 def saved(traced, **options) -> bytes:
@@ -128,3 +129,12 @@ def test_files_without_examples_stay_readable_by_older_readers():
     traced = unmoor.trace(lambda x: x + 1, torch.rand(3))
     version = [int.from_bytes(saved(traced, examples=e)[12:16], "little") for e in (True, False)]
     assert version[0] == 4 and version[1] < 4
+
+
+def test_what_was_compiled_for_an_example_is_not_compiled_again(monkeypatch):
+    x = torch.rand(400, 400)  # too large for a file: smaller inputs take its place
+    traced = unmoor.trace(lambda x: x + 1, x)
+    monkeypatch.setattr(specialisations, "compile_recording", lambda *_: pytest.fail("compiled again"))
+    (example,) = image_of(saved(traced, check=False)).examples
+    assert example.tensors[0].shape != (400, 400)
+    traced.graph_for(x)
