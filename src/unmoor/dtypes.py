@@ -14,6 +14,7 @@ class Category(IntEnum):
     BOOL = 0
     INT = 1
     FLOAT = 2
+    COMPLEX = 3
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -40,6 +41,15 @@ class DType:
         return self.category is Category.FLOAT
 
     @property
+    def is_complex(self) -> bool:
+        return self.category is Category.COMPLEX
+
+    @property
+    def part(self) -> DType:
+        """Of a complex dtype, that of its real and its imaginary part; any other is its own."""
+        return _PART.get(self, self)
+
+    @property
     def compute(self) -> DType:
         """In which it is computed with: i32 for smaller integers, f32 for half floats, itself for any other.
 
@@ -63,12 +73,19 @@ bf16 = DType("bf16", "bfloat16", 2, Category.FLOAT, 8)
 f32 = DType("f32", "float32", 4, Category.FLOAT, 9)
 f64 = DType("f64", "float64", 8, Category.FLOAT, 10)
 
+# Complex numbers are known to recorded graphs only: a typed graph has their parts (docs/adr/0009-complex-numbers.md).
+c64 = DType("c64", "complex64", 8, Category.COMPLEX, 0)
+c128 = DType("c128", "complex128", 16, Category.COMPLEX, 0)
+
 ALL = (bool_, u8, i8, i16, i32, i64, f16, bf16, f32, f64)
+COMPLEX = (c64, c128)
+_PART = {c64: f32, c128: f64}
 _COMPUTE = {u8: i32, i8: i32, i16: i32, f16: f32, bf16: f32}
 BY_NAME = {d.name: d for d in ALL}
-BY_TORCH_NAME = {d.torch_name: d for d in ALL}
+RECORDED = {d.name: d for d in (*ALL, *COMPLEX)}  # what a recorded graph may name
+BY_TORCH_NAME = {d.torch_name: d for d in (*ALL, *COMPLEX)}
 BY_CODE = {d.code: d for d in ALL}
-BY_NUMPY = {d.numpy: d for d in ALL}
+BY_NUMPY = {d.numpy: d for d in (*ALL, *COMPLEX)}
 
 DEFAULT_FLOAT = f32  # torch.get_default_dtype(): capture refuses a trace under another one
 
@@ -77,6 +94,8 @@ def promote(a: DType, b: DType) -> DType:
     """The common type of two tensor operands of one category (PyTorch's promote_types)."""
     if a is b:
         return a
+    if a.is_complex or b.is_complex:
+        return c128 if f64 in (a.part, b.part) else c64
     if a.category is not b.category:
         return a if a.category > b.category else b
     if {a, b} == {f16, bf16}:
@@ -91,7 +110,8 @@ def result_type(operands: list[tuple[DType, int]]) -> DType:
     """PyTorch's result_type for (dtype, priority) operands.
 
     Priority 0 is a tensor with dims, 1 a 0-dim tensor, 2 a Python number (whose dtype is the
-    default of its kind: bool, i64 or f32). A later priority matters only by a higher category.
+    default of its kind: bool, i64 or f32). A later priority matters only by a higher category; complex ones take
+    the precision of floats before them.
     """
     best: DType | None = None
     for priority in (0, 1, 2):
@@ -99,7 +119,9 @@ def result_type(operands: list[tuple[DType, int]]) -> DType:
         for dtype, p in operands:
             if p == priority:
                 level = dtype if level is None else promote(level, dtype)
-        if level is not None and (best is None or level.category > best.category):
+        if level is not None and best is not None and level.is_complex and best.is_float:
+            best = promote(c64, best)
+        elif level is not None and (best is None or level.category > best.category):
             best = level
     if best is None:
         raise ValueError("result_type needs at least one operand")

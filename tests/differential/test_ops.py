@@ -98,6 +98,7 @@ def eager(op: Op, args: tuple[Any, ...]) -> tuple[np.ndarray, ...]:
             plain.pop()
         made = _call(packet, plain, named, [p.name for p in params])
     results = made if isinstance(made, tuple | list) else (made,)
+    results = [r.resolve_conj() for r in results]
     return tuple(r.contiguous().view(torch.uint16 if r.dtype is torch.bfloat16 else r.dtype).numpy() for r in results)
 
 
@@ -129,8 +130,14 @@ def _call(packet: Any, plain: list[Any], named: dict[str, Any], names: list[str]
     raise AssertionError(f"no overload of {packet} takes {given if errors else plain}: {errors}")
 
 
+def parts(array: Any) -> np.ndarray:
+    """Complex numbers as typed graphs give them: their parts side by side."""
+    made = np.asarray(array)
+    return np.stack([made.real, made.imag], -1) if made.dtype.kind == "c" else made
+
+
 def close(op: Op, got: Any, want: np.ndarray) -> None:
-    got = np.asarray(got)
+    got, want = parts(got), parts(want)
     assert got.dtype == want.dtype and got.shape == want.shape, f"{got.dtype}{got.shape} for {want.dtype}{want.shape}"
     rtol, atol = op.tolerance.of(BY_NUMPY[want.dtype])
     np.testing.assert_allclose(numbers_of(got), numbers_of(want), rtol=rtol, atol=atol, equal_nan=True)
@@ -140,12 +147,16 @@ def one_node(op: Op, args: tuple[Any, ...]) -> tuple[Graph, list[np.ndarray], tu
     """A recorded graph of the op alone, its tensors as inputs."""
     inputs: list[Value] = []
     arrays: list[np.ndarray] = []
+    nodes: list[Node] = []
 
     def lift(value: Any) -> Any:
         if isinstance(value, np.ndarray):
             inputs.append(Value(f"x{len(inputs)}"))
-            arrays.append(value)
-            return inputs[-1]
+            arrays.append(parts(value))
+            if value.dtype.kind != "c":
+                return inputs[-1]
+            nodes.append(Node("aten::view_as_complex", (inputs[-1],), (Value(f"z{len(inputs)}"),)))
+            return nodes[-1].output
         return tuple(lift(v) for v in value) if isinstance(value, tuple) else value
 
     lifted = tuple(lift(a) for a in args)
@@ -154,7 +165,7 @@ def one_node(op: Op, args: tuple[Any, ...]) -> tuple[Graph, list[np.ndarray], tu
         count = len(evaluate(op.name, args))
     outputs = tuple(Value(f"y{k}") for k in range(count))
     example = tuple(ExampleTensor(v.name, BY_NUMPY[a.dtype], a.shape) for v, a in zip(inputs, arrays, strict=True))
-    return Graph("f", tuple(inputs), (), (Node(op.name, lifted, outputs),), outputs), arrays, example
+    return Graph("f", tuple(inputs), (), (*nodes, Node(op.name, lifted, outputs)), outputs), arrays, example
 
 
 TARGETS = runnable()

@@ -25,7 +25,8 @@ def document() -> str:
 def section(b: Builtin) -> str:
     """One builtin."""
     lines = [f"## {b.name}", "", b.doc, "", "| Buffer | Role | Elements of |", "|---|---|---|"]
-    lines += [f"| `{x.name}` | {x.role} | {x.dtype or 'any'}: {_elements(x)} |" for x in b.buffers]
+    anything = " or ".join(map(str, b.of)) or "any"
+    lines += [f"| `{x.name}` | {x.role} | {x.dtype or anything}: {_elements(x)} |" for x in b.buffers]
     lines += ["", "| Int | From | To |", "|---|---:|---:|"]
     lines += [f"| `{i.name}` | {i.least} | {f'`{i.within}`' if i.within else i.most} |" for i in b.ints]
     lines += ["", f"Gives: {', '.join(f'`{g}`' for g in b.gives)}."] if b.gives else []

@@ -132,8 +132,9 @@ def _builtin(b: builtin.Builtin) -> str:
         f"{{{layout.ROLES[x.role]}, {x.dtype.code if x.dtype else 0}, {mask}, {x.times}}}"
         for x, mask in zip(b.buffers, masks, strict=True)
     )
+    of = sum(1 << d.code for d in b.of)
     ints = ", ".join(f"{{{i.least}, {i.most}, {names.index(i.within) if i.within else -1}}}" for i in b.ints)
-    return f'  {{"{b.name}", {len(b.gives)}, {len(b.buffers)}, {{{buffers}}}, {len(b.ints)}, {{{ints}}}}},'
+    return f'  {{"{b.name}", {len(b.gives)}, {len(b.buffers)}, {{{buffers}}}, {len(b.ints)}, {{{ints}}}, {of}}},'
 
 
 def codes_include() -> str:
@@ -189,6 +190,7 @@ struct BuiltinInfo {{
   BuiltinBuffer buffers[{max(len(b.buffers) for b in builtin.ALL)}];
   uint32_t int_count;
   BuiltinInt ints[{max(len(b.ints) for b in builtin.ALL)}];
+  uint32_t of;  // the dtypes that "any" may be, a bit for each code; 0: every one
 }};
 constexpr BuiltinInfo kBuiltinTable[] = {{
 {builtin_rows}

@@ -15,6 +15,10 @@ RowFunction RowBuiltin(Builtin builtin, uint32_t dtype) {
       return KthFunction(dtype);
     case Builtin::kSearch:
       return SearchFunction(dtype);
+    case Builtin::kFftPlan:
+      return FftPlanFunction(dtype);
+    case Builtin::kFft:
+      return FftFunction(dtype);
     case Builtin::kNonzero:
       break;
   }

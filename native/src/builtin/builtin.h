@@ -22,6 +22,8 @@ RowFunction SortFunction(uint32_t dtype);
 RowFunction TopkFunction(uint32_t dtype);
 RowFunction KthFunction(uint32_t dtype);
 RowFunction SearchFunction(uint32_t dtype);
+RowFunction FftPlanFunction(uint32_t dtype);
+RowFunction FftFunction(uint32_t dtype);
 void Nonzero(void* const* buffers, const int64_t* ints, int64_t* gives);
 
 }  // namespace um

@@ -460,6 +460,7 @@ class ProgramVerifier {
     if (i.tensor_count != builtin.buffer_count || i.int_count != builtin.int_count) return false;
     const Span<const format::RegisterRow> operands = p_.operands(i);
     const uint32_t any = p_.tensors[operands[0].number].dtype;
+    if (builtin.of != 0 && (any > 31 || (builtin.of >> any & 1) == 0)) return false;
     for (uint32_t k = 0; k < builtin.buffer_count; ++k) {
       const format::TensorRow& tensor = p_.tensors[operands[k].number];
       const uint32_t dtype = builtin.buffers[k].dtype;

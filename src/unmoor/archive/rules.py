@@ -240,6 +240,8 @@ class _Checker:
         if len(i.tensors) != len(builtin.buffers) or len(i.ints) != len(builtin.ints):
             self.refuse(f"{who} gives {i.builtin} the wrong number of operands")
         tensors = [self.program.tensors[t] for t in i.tensors]
+        if builtin.of and tensors[0].dtype not in builtin.of:
+            self.refuse(f"{who} gives {i.builtin} {tensors[0].dtype}, which it does not take")
         for t, tensor, buffer in zip(i.tensors, tensors, builtin.buffers, strict=True):
             if tensor.dtype is not (buffer.dtype or tensors[0].dtype) or self.is_packed(tensor):
                 self.refuse(f"{who} gives the buffer {buffer.name} of {i.builtin} another dtype or layout")

@@ -28,7 +28,7 @@ from unmoor.dtypes import BY_TORCH_NAME, DType
 from unmoor.errors import Unsupported
 from unmoor.ir.graph import Arg, Node, Value
 from unmoor.ir.recording import Froze
-from unmoor.ir.types import BOOL
+from unmoor.ir.types import BOOL, TENSOR
 
 # Ops that share their argument's memory or copy it, as its strides and dtype ask.
 LOOSE = frozenset(("aten::reshape", "aten::contiguous", "aten::flatten", "aten::to"))
@@ -93,7 +93,10 @@ class Recorder:
         if p.overload in IDENTITIES:
             if p.overload == "lift_fresh.default" and self.tracks.known(args[0]) is None:
                 self.tracks.adopt(args[0], made=True)
-            return args[0]
+            if not (args[0].is_conj() or args[0].is_neg()):
+                return args[0]
+            resolved = self.run(func, args, kwargs)  # what was conjugated in name only becomes a tensor of its own
+            return self.record("aten::clone", (self.argument(args[0]),), [args[0]], resolved, False)
         if p.overload == "detach.default" and self.tracks.of(args[0]).kind == "created":
             return self._handed_out(args[0])
         if p.overload in READS:
@@ -292,6 +295,8 @@ class Recorder:
             return dtype
         if value is None or isinstance(value, (bool, int, float, str, DType)):
             return value
+        if isinstance(value, complex):
+            return self.tape.pure("prim::complex", (value.real, value.imag), TENSOR)
         raise self.refusal(f"an argument of type {type(value).__name__} is not supported here")
 
     def _varies(self, value: Any) -> bool:

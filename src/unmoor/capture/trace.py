@@ -282,6 +282,12 @@ class _Trace:
             read = self.tracks.known(old) is not None
             if not read and not attribute.is_buffer:
                 continue
+            if old.is_complex() or new.is_complex():
+                raise refuse(
+                    self.where(),
+                    f"the call changes the complex tensor {attribute.name}",
+                    "keep its torch.view_as_real as state",
+                )
             if old.shape != new.shape or old.dtype != new.dtype:
                 if read and not self.tracks.of(new).fixed:
                     raise refuse(
@@ -326,6 +332,11 @@ class _Trace:
             if not isinstance(leaf, torch.Tensor):
                 raise Unsupported(f"the argument {name} is a NumPy array; pass torch.from_numpy(...) of it")
             self.tracks.check_dtype(leaf, self.where())
+            if leaf.is_complex():
+                raise Unsupported(
+                    f"the argument {name} is {_shown(leaf)}: pass torch.view_as_real of it, and begin the traced "
+                    f"function with torch.view_as_complex({name})"
+                )
             stand_in = leaf.detach().requires_grad_(leaf.requires_grad)
             self.tracks.add(stand_in, self.tape.value(name), "input", f"argument {name}")
             stand_ins.append(stand_in)
@@ -353,6 +364,12 @@ class _Trace:
         structure, leaves = flatten(result, "the result", lambda v: is_tensor(v) or isinstance(v, (Int, Float)))
         if any(isinstance(leaf, np.ndarray) for leaf in leaves):
             raise Unsupported("the traced function returns a NumPy array; return the torch tensor")
+        for name, leaf in zip(paths(structure, "result"), leaves, strict=True):
+            if isinstance(leaf, torch.Tensor) and leaf.is_complex():
+                raise Unsupported(
+                    f"{name} is {_shown(leaf)}: return torch.view_as_real of it, and torch.view_as_complex of what a "
+                    "call gives"
+                )
         if not leaves:
             self.tape.assume(Froze.OUTSIDE, "the result holds no tensor: it is the same for every input")
         returned = tuple(_described(name, leaf) for name, leaf in zip(paths(structure, "result"), leaves, strict=True))

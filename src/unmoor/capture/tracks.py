@@ -188,7 +188,10 @@ class Tracks:
             self.tape.assume(Froze.OUTSIDE, f"{origin}, {shown} from outside, is kept as it was")
         with torch.no_grad():
             data = elements(tensor)
-        return self.add(tensor, self.tape.constant(data, name, origin), kind, origin, fixed=True)
+        value = self.tape.constant(data, name, origin)
+        if tensor.is_complex():  # kept as its parts, side by side
+            (value,) = self.tape.emit("aten::view_as_complex", (value,))
+        return self.add(tensor, value, kind, origin, fixed=True)
 
     def check_dtype(self, tensor: torch.Tensor, where: Source) -> None:
         """Unsupported unless the tensor is dense, on the processor, and of a dtype that is computed with."""
@@ -265,6 +268,12 @@ class Tracks:
             raise root.frozen
         if root.kind not in OUTLIVES:
             return
+        if root.tensor.is_complex():
+            raise refuse(
+                self.tape.where(),
+                f"{op} changes {root.origin}, a complex tensor",
+                "keep its torch.view_as_real, and write to that",
+            )
         if self._tied_unseen(track):
             raise self._untold(self.tape.where())
         if torch.is_grad_enabled() and root.tensor.requires_grad:
@@ -391,7 +400,10 @@ def literal_name(source: Source) -> str:
 
 
 def elements(tensor: torch.Tensor) -> np.ndarray:
-    """A tensor's elements as NumPy has them: bfloat16 as its 16-bit words."""
+    """A tensor's elements as NumPy has them: bfloat16 as its 16-bit words, complex ones as their two parts."""
+    if tensor.is_complex():
+        with undispatched():
+            tensor = torch.view_as_real(tensor.detach().resolve_conj())
     plain = tensor.detach().cpu().contiguous()
     if plain.dtype is torch.bfloat16:
         with undispatched():

@@ -33,7 +33,7 @@ def builtin_use(node: Node) -> BuiltinUse:
     builtin = BUILTINS[use.name]
     ints = tuple(dim(i) for i in use.ints(*(tensor_type(a) if isinstance(a, Value) else a for a in node.args)))
     named = {i.name: value for i, value in zip(builtin.ints, ints, strict=True)}
-    any_dtype = tensor_type(node.inputs[0]).dtype
+    any_dtype = tensor_type((*node.inputs, *node.outputs)[0]).dtype
     scratch = tuple(
         (b.dtype or any_dtype, product(named[s] for s in b.sizes) * b.times)
         for b in builtin.buffers

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 
-from unmoor.dtypes import DType, bool_, i64
+from unmoor.dtypes import DType, bool_, f32, f64, i64
 
 MOST = (1 << 31) - 1  # elements of a row: places within it fit into 32 bits
 
@@ -43,13 +43,17 @@ class BuiltinInt:
 
 @dataclass(frozen=True)
 class Builtin:
-    """One function. `gives` names the numbers that it finds; buffers do not overlap."""
+    """One function. `gives` names the numbers that it finds; buffers do not overlap.
+
+    `of` are the dtypes that "any" may be, where that is not every one.
+    """
 
     name: str
     doc: str
     buffers: tuple[BuiltinBuffer, ...]
     ints: tuple[BuiltinInt, ...]
     gives: tuple[str, ...] = ()
+    of: tuple[DType, ...] = ()
 
     def elements(self, ints: dict[str, int]) -> tuple[int, ...]:
         """The elements that each buffer has at least."""
@@ -65,6 +69,11 @@ class Builtin:
 
 _ROWS = BuiltinInt("rows", most=(1 << 62))
 _LENGTH = BuiltinInt("n")
+
+
+FFT_LARGEST_FACTOR = 31  # of lengths with a larger prime factor, `fft` makes convolutions of other lengths
+FFT_SPREAD = 7  # how many complex numbers these need for an element
+FFT_STRANDS = 16  # into how many parts, each with scratch of its own, rows are divided at most
 
 
 def _flag(name: str) -> BuiltinInt:
@@ -125,6 +134,38 @@ ALL = (
         ),
         (BuiltinInt("n", most=1 << 62),),
         ("count",),
+    ),
+    Builtin(
+        "fft_plan",
+        "What `fft` of rows of `n` elements needs: roots of one; with a `spread` of 7 or more, of lengths with large "
+        "prime factors, those of a longer length and the chirp.",
+        (
+            BuiltinBuffer("plan", "out", None, ("n", "spread"), 2),
+            BuiltinBuffer("work", "local", None, ("n", "spread"), 2),
+        ),
+        (BuiltinInt("rows", most=1), BuiltinInt("n", least=1), BuiltinInt("spread", least=1, most=FFT_SPREAD)),
+        of=(f32, f64),
+    ),
+    Builtin(
+        "fft",
+        "The discrete Fourier transform of `rows` tensors of `n` times `inner` complex numbers along their first axis, "
+        "by the parts, not scaled. The rows are divided into `strands`.",
+        (
+            BuiltinBuffer("re", "in", None, ("rows", "n", "inner")),
+            BuiltinBuffer("im", "in", None, ("rows", "n", "inner")),
+            BuiltinBuffer("plan", "in", None, ("n", "spread"), 2),
+            BuiltinBuffer("out_re", "out", None, ("rows", "n", "inner")),
+            BuiltinBuffer("out_im", "out", None, ("rows", "n", "inner")),
+            BuiltinBuffer("work", "local", None, ("strands", "n", "inner", "spread"), 2),
+        ),
+        (
+            BuiltinInt("strands", most=FFT_STRANDS, within="rows"),
+            BuiltinInt("rows", most=1 << 50),
+            BuiltinInt("n", least=1),
+            BuiltinInt("inner", most=1 << 50),
+            BuiltinInt("spread", least=1, most=FFT_SPREAD),
+        ),
+        of=(f32, f64),
     ),
 )
 BUILTINS = {b.name: b for b in ALL}

@@ -93,6 +93,15 @@ class Builder(Protocol):
     def type_of(self, value: Arg) -> TensorType:
         """The type of a tensor value; a Python number as the 0-dim tensor of its kind."""
 
+    def is_tensor(self, value: Arg) -> bool:
+        """Whether an argument is a tensor."""
+
+    def parts(self, value: Any) -> tuple[Any, Any]:
+        """The real and the imaginary part of a complex tensor or number."""
+
+    def complex(self, re: Any, im: Any) -> Any:
+        """The complex tensor of two parts of one shape and dtype."""
+
     def places(self, mask: Value) -> Value:
         """Where a 1-D mask holds; the same mask is gone through once."""
 

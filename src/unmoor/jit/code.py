@@ -243,6 +243,7 @@ class _Writer:
             "is_dtype": "{0}.dtype == {1}",
             "item": "{0}.item()",
             "truth": "bool({0})",
+            "complex": "complex({0}, {1})",
         }
         if kind == "compare":
             return f"{args[0]} {args[2][1:-1]} {args[1]}"

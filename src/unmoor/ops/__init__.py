@@ -15,6 +15,7 @@ from unmoor.ops.arranging import ARRANGING
 from unmoor.ops.assignment import ASSIGNMENT
 from unmoor.ops.attention import ATTENTION
 from unmoor.ops.comparison import COMPARISON
+from unmoor.ops.complex import COMPLEX
 from unmoor.ops.composite import COMPOSITE
 from unmoor.ops.contraction import CONTRACTION
 from unmoor.ops.convolution import CONVOLUTION
@@ -23,6 +24,7 @@ from unmoor.ops.elementwise import ARITHMETIC
 from unmoor.ops.evaluation import evaluate_op
 from unmoor.ops.finding import FINDING
 from unmoor.ops.formulas import FORMULAS
+from unmoor.ops.fourier import FOURIER
 from unmoor.ops.indexing import INDEXING
 from unmoor.ops.losses import LOSSES
 from unmoor.ops.normalisation import NORMALISATION
@@ -75,6 +77,8 @@ FAMILIES: dict[str, list[Op]] = {
     "losses": LOSSES,
     "arranging": ARRANGING,
     "products": PRODUCTS,
+    "complex": COMPLEX,
+    "fourier": FOURIER,
 }
 TABLE: dict[str, Op] = {op.name: op for family in FAMILIES.values() for op in family}
 OVERLOADS: dict[str, Op] = {overload: op for op in TABLE.values() for overload in op.overloads}

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from unmoor.dtypes import BY_NUMPY, DEFAULT_FLOAT, DType, numbers_of
+from unmoor.dtypes import BY_NUMPY, DEFAULT_FLOAT, DType, c64, numbers_of
 from unmoor.errors import Unsupported
 from unmoor.ir.dim import dim
 from unmoor.ir.op import Kind, Op
@@ -51,6 +51,10 @@ def dtypes_in(types: Any) -> list[DType]:
     """The dtypes of the tensors among argument types, in order."""
     if isinstance(types, tuple):
         return [d for t in types for d in dtypes_in(t)]
+    if isinstance(types, complex):
+        return [c64]
+    if isinstance(types, DType):
+        return [types] if types.is_complex else []
     return [types.dtype] if isinstance(types, TensorType) else []
 
 
@@ -118,6 +122,8 @@ def cut_quotient(op: Op, dtype: DType | None, args: tuple[Any, ...]) -> bool:
 def evaluate_op(op: Op, args: tuple[Any, ...]) -> Any:
     """The op's result on arrays; arguments that are left out take the schema's defaults."""
     args = (*args, *(p.default for p in op.schema.params[len(args) :]))
+    if any(d.is_complex for d in dtypes_in(concrete_type(args))):
+        return _of_complex(op, args)
     if op.kind is not Kind.MAP:
         return _in_compute(op, args)
     is_operand = [p.type.rstrip("?") in OPERAND and a is not None for p, a in zip(op.schema.params, args, strict=True)]
@@ -140,6 +146,15 @@ def evaluate_op(op: Op, args: tuple[Any, ...]) -> Any:
     if made.dtype.kind == "f" and dtype is not None and not dtype.is_float:
         return made.astype(DEFAULT_FLOAT.numpy)
     return made if dtype is None or made.dtype == np.bool_ else in_dtype(made, dtype)
+
+
+def _of_complex(op: Op, args: tuple[Any, ...]) -> Any:
+    """An op on complex arrays, by its rule; that of a composite without one is its reference."""
+    from unmoor.ops.complex_rules import rule_of  # this module is below the families
+    from unmoor.ops.formula import ON_ARRAYS
+
+    rule = rule_of(op.name)
+    return _as_arrays(op.reference(*args) if rule is None else rule(ON_ARRAYS, *args))
 
 
 def _in_compute(op: Op, args: tuple[Any, ...]) -> Any:

@@ -12,7 +12,7 @@ from unmoor.errors import NotTraced
 from unmoor.ir.dim import Dim, DimLike, dim
 from unmoor.ir.op import Builder, Facts, Op, Sample, Tolerance
 from unmoor.ir.types import TensorType
-from unmoor.ops.evaluation import concrete_type, evaluate_op
+from unmoor.ops.evaluation import concrete_type, dtypes_in, evaluate_op
 from unmoor.ops.family import composite, number_type
 from unmoor.ops.samples import Ints, Rand
 
@@ -97,12 +97,27 @@ class _Arrays:
 
         entry = TABLE[op]
         full = (*args, *(kwargs.get(p.name, p.default) for p in entry.schema.params[len(args) :]))
-        made = entry.decompose(self, *full) if entry.decompose else evaluate_op(entry, tuple(_known(a) for a in full))
+        if entry.decompose is None or any(d.is_complex for d in dtypes_in(concrete_type(full))):
+            made = evaluate_op(entry, tuple(_known(a) for a in full))
+        else:
+            made = entry.decompose(self, *full)
         return made if isinstance(made, tuple) else (made,)
 
     def type_of(self, value: Any) -> TensorType:
         found = concrete_type(value)
         return found if isinstance(found, TensorType) else number_type(value)
+
+    def is_tensor(self, value: Any) -> bool:
+        return isinstance(value, np.ndarray | np.generic)
+
+    def parts(self, value: Any) -> tuple[Any, Any]:
+        return value.real, value.imag
+
+    def complex(self, re: Any, im: Any) -> Any:
+        wide = np.complex64 if np.asarray(re).dtype == np.float32 else np.complex128
+        made = np.empty(np.shape(re), wide)
+        made.real, made.imag = re, im  # a product with 1j would make NaN of an infinity
+        return made
 
     def places(self, mask: Any) -> Any:
         return np.flatnonzero(mask)
@@ -135,6 +150,9 @@ class _Arrays:
             raise NotTraced(message)
 
 
+ON_ARRAYS = _Arrays()
+
+
 def _known(arg: Any) -> Any:
     if isinstance(arg, Dim):
         return arg.value
@@ -161,7 +179,7 @@ def formula(
         schema,
         overloads,
         lambda b, *args: meaning(Aten(b), *args),
-        lambda *args: meaning(Aten(_Arrays()), *(np.asarray(a) if isinstance(a, np.generic) else a for a in args)),
+        lambda *args: meaning(Aten(ON_ARRAYS), *(np.asarray(a) if isinstance(a, np.generic) else a for a in args)),
         lambda d: [Sample(s) for s in (samples or (_three(d),))],
         dtypes=dtypes,
         tolerance=tolerance,

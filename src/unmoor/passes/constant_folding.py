@@ -71,7 +71,9 @@ class _Folding:
         read = sum(self.data[v].nbytes for v in values_of(given))
         if node.op == "prim::cast" and sum(r.nbytes for r in results) > max(SMALL, read):
             return False
-        if sum(r.nbytes for r in results) > max(LIMIT, read) or any(r.dtype not in BY_NUMPY for r in results):
+        if sum(r.nbytes for r in results) > max(LIMIT, read) or any(
+            r.dtype not in BY_NUMPY or r.dtype.kind == "c" for r in results
+        ):
             return False
         shown = self._seen(given[0]) if node.op == "prim::copy" else None
         for value, result in zip(node.outputs, results, strict=True):

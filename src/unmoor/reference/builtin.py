@@ -9,6 +9,7 @@ import numpy as np
 from unmoor.dtypes import numbers_of
 from unmoor.errors import SignatureError
 from unmoor.ir.builtin import BUILTINS
+from unmoor.ops.fourier import fft_plan
 
 
 def run_builtin(name: str, buffers: Sequence[np.ndarray], ints: Sequence[int]) -> tuple[int, ...]:
@@ -71,10 +72,26 @@ def _nonzero(b: list[np.ndarray], n: int) -> tuple[int, ...]:
     return (places.size,)
 
 
+def _fft_plan(b: list[np.ndarray], rows: int, n: int, spread: int) -> tuple[int, ...]:
+    if rows:
+        b[0][:] = fft_plan(n, spread)
+    return ()
+
+
+def _fft(b: list[np.ndarray], strands: int, rows: int, n: int, inner: int, spread: int) -> tuple[int, ...]:
+    if strands:
+        given = (b[0].astype(np.float64) + 1j * b[1]).reshape(rows, n, inner)
+        made = np.fft.fft(given, axis=1).reshape(-1)
+        b[3][:], b[4][:] = made.real, made.imag
+    return ()
+
+
 _RUN: dict[str, Callable[..., tuple[int, ...]]] = {
     "sort": lambda b, rows, n, descending: _topk(b, rows, n, n, descending),
     "topk": _topk,
     "kth": _kth,
     "search": _search,
     "nonzero": _nonzero,
+    "fft_plan": _fft_plan,
+    "fft": _fft,
 }

@@ -142,6 +142,8 @@ def _structural(node: Node, args: tuple[Any, ...]) -> tuple[Any, ...]:
             return (not args[0],)
         case "item":
             return (np.asarray(args[0]).item(),)
+        case "complex":
+            return (complex(*args),)
         case "truth":
             return (bool(np.asarray(args[0]).item()),)
         case "guard":

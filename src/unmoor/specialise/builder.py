@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from unmoor.dtypes import DType, i64, numbers_of
+from unmoor.dtypes import DType, c64, c128, i64, numbers_of
 from unmoor.errors import SignatureError, Unsupported
+from unmoor.ir.complex import Complex
 from unmoor.ir.dim import Dim, DimLike, const, dim
 from unmoor.ir.graph import NOWHERE, Arg, Block, Names, Node, Relation, Source, Value, tensor_type, walk_nodes
 from unmoor.ir.op import Kind, Op
 from unmoor.ir.types import TensorType
 from unmoor.ops import TABLE
+from unmoor.ops.complex_rules import rule_of
 from unmoor.ops.evaluation import (
     OPERAND,
     check_factor,
@@ -61,6 +63,9 @@ class TypedBuilder:
         """Append an op, its arguments completed from the schema, and return its outputs."""
         entry = TABLE[op]
         full = _complete(entry, args, kwargs)
+        if _has_complex(full) and (rule := rule_of(op)) is not None:
+            made = rule(self, *full)
+            return made if isinstance(made, tuple) else (made,)
         if entry.decompose is not None:
             return self._composite(entry, full)
         target = None
@@ -109,8 +114,13 @@ class TypedBuilder:
         """A result in the dtype that it is stored in; one of another kind, such as an index, as it is."""
         return self._in_value(value, dtype) if tensor_type(value).dtype is dtype.compute else value
 
-    def type_of(self, value: Arg) -> TensorType:
+    def type_of(self, value: Arg | Complex) -> TensorType:
         """The type of a value, weak where it stands for a Python number; of a number, its 0-dim type."""
+        if isinstance(value, Complex):
+            if not isinstance(value.re, Value):
+                return NumberType(c64, ())
+            part = tensor_type(value.re)
+            return TensorType(c64 if part.dtype is c64.part else c128, part.shape)
         if isinstance(value, Value):
             type_ = tensor_type(value)
             return NumberType(type_.dtype, ()) if value in self.weak else type_
@@ -162,6 +172,18 @@ class TypedBuilder:
             )
         return value if wanted == given else self.emit("prim::reshape", value, wanted.shape)
 
+    def is_tensor(self, value: Arg | Complex) -> bool:
+        """Whether an argument is a tensor."""
+        return isinstance(value, Value | Complex)
+
+    def parts(self, value: Any) -> tuple[Any, Any]:
+        """The real and the imaginary part of a complex tensor or number."""
+        return value.re, value.im
+
+    def complex(self, re: Any, im: Any) -> Any:
+        """The complex tensor of two parts of one shape and dtype."""
+        return Complex(re, im)
+
     def guard(self, condition: Value, expected: bool, message: str) -> None:
         """Append a guard on a 0-dim bool tensor."""
         self.nodes.append(Node("prim::guard", (condition, expected, message), (), self.source))
@@ -194,7 +216,7 @@ class TypedBuilder:
         return value if plain == own else self.emit("prim::reshape", value, plain)
 
     def _typed(self, arg: Any) -> Any:
-        if isinstance(arg, Value):
+        if isinstance(arg, Value | Complex):
             return self.type_of(arg)
         return tuple(self._typed(a) for a in arg) if isinstance(arg, tuple) else arg
 
@@ -234,6 +256,13 @@ class TypedBuilder:
         self.nodes.append(node)
         self.producer.update((v, node) for v in outputs)
         return outputs
+
+
+def _has_complex(arg: Any) -> bool:
+    """Whether a complex tensor or dtype is among arguments."""
+    if isinstance(arg, tuple):
+        return any(_has_complex(a) for a in arg)
+    return isinstance(arg, Complex) or (isinstance(arg, DType) and arg.is_complex)
 
 
 def _complete(entry: Op, args: tuple[Arg, ...], kwargs: dict[str, Arg]) -> tuple[Arg, ...]:

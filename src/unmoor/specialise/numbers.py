@@ -8,6 +8,7 @@ from typing import Any
 from unmoor.dtypes import bool_, f64, i64
 from unmoor.errors import Unsupported
 from unmoor.ir.bounds import interval
+from unmoor.ir.complex import Complex
 from unmoor.ir.dim import Dim, const, dim, dmax, dmin, nonnegative
 from unmoor.ir.graph import Arg, Value, tensor_type
 from unmoor.ir.number import ARITHMETIC, COMPARISONS
@@ -48,6 +49,8 @@ def as_tensor(b: TypedBuilder, value: Arg) -> Value:
     """A number as a 0-dim tensor of Python's precision: i64, f64 or bool."""
     if isinstance(value, Value):
         return value
+    if isinstance(value, Complex):
+        raise Unsupported("a complex tensor goes through a branch or a loop: keep torch.view_as_real of it there")
     if isinstance(value, Dim):
         made = b.emit("prim::full", (), value, i64)
     else:

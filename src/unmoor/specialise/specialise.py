@@ -7,6 +7,7 @@ from typing import Any
 
 from unmoor.dtypes import BY_NUMPY, DType
 from unmoor.errors import NotTraced, SignatureError, UnmoorError, Unsupported
+from unmoor.ir.complex import Complex
 from unmoor.ir.dim import Dim, const, dim, sym
 from unmoor.ir.graph import (
     Arg,
@@ -135,12 +136,17 @@ class _Walk:
     def run(self) -> Specialised:
         """The whole graph, typed."""
         self._nodes(self.graph.nodes)
-        outputs = tuple(self._arg(o) for o in self.graph.outputs)
+        outputs = tuple(self._result(o) for o in self.graph.outputs)
         relations = tuple(self.facts.relations)
         graph = Graph(
             self.graph.name, tuple(self.inputs), tuple(self.constants), tuple(self.builder.nodes), outputs, relations
         )
         return Specialised(graph, tuple(self.specs), self.symbols, self.facts.most, self.named.symbols, self.reasons)
+
+    def _result(self, output: Arg) -> Arg:
+        """What the graph gives: of a complex tensor, its parts side by side, as `torch.view_as_real` has them."""
+        made = self._arg(output)
+        return self.builder.emit("aten::view_as_real", made) if isinstance(made, Complex) else made
 
     def _nodes(self, nodes: tuple[Node, ...]) -> None:
         for node in nodes:
@@ -330,6 +336,8 @@ class _Walk:
                 return (item(b, self._value(args[0])),)
             case "truth":
                 return (truth(b, args[0]),)
+            case "complex":
+                return (self.builder.complex(args[0], args[1]),)
             case "raise":
                 self._refuse_unless(False, source, args[0])
             case "dims":
@@ -393,10 +401,14 @@ class _Walk:
             raise _Refusal(source, text if now is None else text.replace(ANOTHER, f"is {now}"))
 
     def _value(self, arg: Arg) -> Value:
+        if isinstance(arg, Complex):
+            raise Unsupported("a single number is read of a complex tensor: read its .real and its .imag")
         assert isinstance(arg, Value), f"{arg} is no tensor"
         return arg
 
     def _type(self, arg: Arg) -> TensorType:
+        if isinstance(arg, Complex):
+            return self.builder.type_of(arg)
         return tensor_type(self._value(arg))
 
 

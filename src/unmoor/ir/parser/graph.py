@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from unmoor.dtypes import BY_NAME
+from unmoor.dtypes import BY_NAME, RECORDED
 from unmoor.errors import VerifyError
 from unmoor.ir.dim import Dim
 from unmoor.ir.graph import NOWHERE, Arg, Block, Constant, Graph, Node, Relation, Source, Value
@@ -189,7 +189,7 @@ class _Graph:
             return self._list("]")
         if token.kind == "string":
             return str(json.loads(t.take().text))
-        words: dict[str, Arg] = {"none": None, "true": True, "false": False, **BY_NAME}
+        words: dict[str, Arg] = {"none": None, "true": True, "false": False, **RECORDED}
         if token.text in words and token.kind == "name":
             return words[t.take().text]
         return self._number()
