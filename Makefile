@@ -21,6 +21,7 @@ bench: $(VENV)/built
 	$(BIN)/python benchmarks/table.py
 	$(BIN)/python benchmarks/native.py
 	$(BIN)/python benchmarks/resident.py
+	$(BIN)/python benchmarks/scaling.py
 
 # What takes too long for every commit: data races in the native runtime, all of torch's op database, on top of everything else.
 long: test

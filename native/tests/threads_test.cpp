@@ -2,6 +2,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <chrono>
+#include <ctime>
 #include <functional>
 #include <thread>
 
@@ -126,6 +128,17 @@ TEST_CASE("sessions of many threads share the threads of one, or have their own"
     });
     for (int count : wrong) CHECK(count == 0);
   }
+}
+
+TEST_CASE("threads that have nothing to do sleep") {
+  Opened o(Cut(1));
+  if (!o.session) return;
+  std::vector<Session> sessions;
+  for (int k = 0; k < 8; ++k) sessions.push_back(o.Another(WithThreads(2)));
+  for (const Session& session : sessions) CHECK(Turning(20, 9).Holds(session.get()));
+  const std::clock_t before = std::clock();  // of all threads of the process
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  CHECK(std::clock() - before < CLOCKS_PER_SEC / 20);
 }
 
 TEST_CASE("sessions with threads come and go") {
