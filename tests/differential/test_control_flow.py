@@ -125,6 +125,42 @@ def test_a_number_is_carried():
     check(counted, traced, [(torch.randn(3), torch.tensor(v)) for v in (1.0, -3.0)])
 
 
+@pytest.mark.parametrize("dtype", [torch.int8, torch.int32, torch.float16, torch.float64])
+def test_a_carried_number_promotes_as_a_number(dtype):
+    def fn(x):
+        return torch.while_loop(lambda i, y: i < 4, lambda i, y: (i + 1, y + i), (1, x))[1]
+
+    for x in (torch.ones((), dtype=dtype), torch.ones(3, dtype=dtype)):
+        got = unmoor.trace(fn, x)(x)
+        torch.testing.assert_close(got, x + 6)
+
+
+class Remembers(nn.Module):
+    """Buffers that branches read, and that take what a branch gives."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("h", torch.zeros(3))
+        self.register_buffer("n", torch.zeros(()))
+
+    def forward(self, x):
+        self.h = torch.cond(x.sum() > 0, lambda a: a * 2, lambda a: a + self.h, (x,))
+        y = torch.cond(self.n > 1, lambda a: a * 10, lambda a: a + self.n, (self.h,))
+        self.n += 1
+        return y
+
+
+def test_state_goes_through_branches():
+    net = Remembers().eval()
+    traced = unmoor.trace(net, torch.ones(3))
+    model = unmoor.load(traced.to_bytes(), trust=True)
+    for sign in (1, -1, -1, 1, -1):
+        x = sign * torch.ones(3)
+        want = net(x)
+        torch.testing.assert_close(traced(x), want)
+        torch.testing.assert_close(model(x), want)
+
+
 def up_to_the_size(x):
     return torch.while_loop(lambda i, y: 2 * i < x.shape[0], lambda i, y: (i + 1, y + i), (0, x))[1]
 
@@ -290,6 +326,26 @@ def writes_its_operand(x):
     return torch.cond(x.sum() > 0, lambda y: y.add_(1) * 2, lambda y: y - 1, (x,))
 
 
+def writes_what_is_carried(x):
+    return torch.while_loop(lambda y: y.sum() < 9, lambda y: (y.mul_(2) + 1,), (x,))
+
+
+def leaks_a_number(x):
+    KEPT.clear()
+    y = torch.cond(x.sum() > 0, lambda y: KEPT.append(y.sum().item()) or y * 2, lambda y: y - 1, (x,))
+    return y * KEPT[0]
+
+
+def one_tensor_twice(x):
+    a, b = torch.cond(x.sum() > 0, lambda y: [y * 2] * 2, lambda y: [y, y - 1], (x,))
+    return a.add_(1), b
+
+
+def raises_on_the_other_side(x):
+    n = x.sum().long()
+    return torch.cond(n > 3, lambda y: y[n], lambda y: y[0], (x,))
+
+
 def leaks(x):
     KEPT.clear()
     torch.cond(x.sum() > 0, lambda y: KEPT.append(y * 2) or y, lambda y: y - 1, (x,))
@@ -336,7 +392,11 @@ def written_later(x):
 
 
 REFUSED = [
-    (writes_its_operand, r"add_ changes a tensor from outside of this function.*clone"),
+    (writes_its_operand, r"add_ changes a tensor that this function, .* did not make.*clone"),
+    (writes_what_is_carried, r"mul_ changes a tensor that this function, .* did not make.*clone"),
+    (leaks_a_number, r"number is used here that was made inside a function which torch.cond.*return it"),
+    (one_tensor_twice, r"may give a tensor.*clone"),
+    (raises_on_the_other_side, r"which this example does not need, raises IndexError.*example"),
     (leaks, r"made inside a function which torch.cond.*return it"),
     (two_sizes, r"give a tensor float32\[2\] and a tensor float32\[3\]"),
     (two_dtypes, r"give a tensor float64\[3\] and a tensor float32\[3\]"),
@@ -365,6 +425,8 @@ def test_a_branch_inside_is_guarded_where_it_is_reached():
     torch.testing.assert_close(traced(-9 * torch.ones(3)), -10 * torch.ones(3))
     with pytest.raises(NotTraced, match=r"test_control_flow.py:\d+ did not take the branch `y.max\(\) > 3`"):
         traced(9 * torch.ones(3))
+    with pytest.raises(Unsupported, match=r"test_control_flow.py:\d+.*branches in Python.*torch.cond"):
+        traced.add_example(9 * torch.ones(3))
 
 
 def test_the_recorded_graph_runs_in_the_reference_interpreter():

@@ -25,21 +25,29 @@ if TYPE_CHECKING:
 class Given:
     """What a function of the program gave: its form, the leaves, and those as the graph has them.
 
-    `outer` has, for each leaf, a tensor from outside of the function whose memory it shares, or None.
+    `shared` has, for each leaf, the tensor from outside, or of another leaf, whose memory it shares, or None.
     """
 
     form: Any
     leaves: list[Any]
     args: list[Arg]
-    outer: list[Track | None]
+    shared: list[Track | None]
 
 
 def given(r: Recorder, result: Any) -> Given:
     """A result, taken apart while its block is being recorded."""
     leaves, form = tree_flatten(result)
     roots = [r.tracks.of(leaf).root if isinstance(leaf, torch.Tensor) else None for leaf in leaves]
-    outer = [root if root is not None and root.level < r.tape.level else None for root in roots]
-    return Given(form, leaves, [r.argument(leaf) for leaf in leaves], outer)
+    shared = [k if k is not None and (k.level < r.tape.level or roots.count(k) > 1) else None for k in roots]
+    return Given(form, leaves, [r.argument(leaf) for leaf in leaves], shared)
+
+
+def not_chosen(r: Recorder, name: str, error: Exception) -> Unsupported:
+    """A function that PyTorch does not run on this example, and that cannot be recorded on it."""
+    return r.refusal(
+        f"a function given to {name}, which this example does not need, raises {type(error).__name__} on it: {error}",
+        "trace on an example that it takes, too",
+    )
 
 
 def shown(leaf: Any) -> str:

@@ -20,6 +20,7 @@ from unmoor.capture.blocks import (
     condition,
     given,
     is_alike,
+    not_chosen,
     number_type,
     plain,
     shown,
@@ -29,6 +30,7 @@ from unmoor.capture.numbers import Float, Int
 from unmoor.capture.recorder import Recorder
 from unmoor.capture.torch_private import tree_flatten, tree_unflatten
 from unmoor.capture.wording import rows_needed
+from unmoor.errors import UnmoorError
 from unmoor.ir.graph import Arg, Block, Node, Value
 from unmoor.ir.types import BOOL
 
@@ -52,21 +54,27 @@ def cond(r: Recorder, pred: Any, true_fn: Function, false_fn: Function, operands
             f"got {operands}."
         )
     taken = bool(pred)
-    chosen = r.tape.pure("prim::truth", (r.argument(pred),), BOOL)
+    decides = r.tape.pure("prim::truth", (r.argument(pred),), BOOL)
     before = RandomState(r)
     sides, blocks, after = [], [], []
     for function in (true_fn, false_fn):
         before.restore(r)
         nodes: list[Node] = []
-        with r.block(nodes):
-            sides.append(given(r, r.aloud(function, *operands)))
+        chosen = function is (true_fn if taken else false_fn)
+        try:
+            with r.block(nodes):
+                sides.append(given(r, r.aloud(function, *operands)))
+        except Exception as error:
+            if chosen or isinstance(error, UnmoorError):
+                raise
+            raise not_chosen(r, "torch.cond", error) from error
         blocks.append(nodes)
         after.append(RandomState(r))
     after[0 if taken else 1].restore(r)
     joined = _Joined(r, sides, taken)
     joined.draws(before, after, blocks)
     made = tuple(Block((), tuple(n), tuple(x)) for n, x in zip(blocks, joined.results, strict=True))
-    r.tape.nodes.append(Node("prim::If", (chosen,), tuple(joined.outputs), r.tape.where(), made))
+    r.tape.nodes.append(Node("prim::If", (decides,), tuple(joined.outputs), r.tape.where(), made))
     return tree_unflatten(joined.leaves, sides[0].form)
 
 
@@ -99,7 +107,7 @@ class _Joined:
         if isinstance(a, torch.Tensor):
             value = self._output(first.args[k], second.args[k], r.tape.value())
             made = stand_in(r, chosen.leaves[k], value)
-            self._freeze(made, [g.outer[k] for g in (first, second)])
+            self._freeze(made, [g.shared[k] for g in (first, second)])
             return made
         symbolic = any(isinstance(leaf, (Int, Float)) for leaf in (a, b))
         if not symbolic and repr(a) == repr(b):
@@ -111,17 +119,17 @@ class _Joined:
         value = self._output(first.args[k], second.args[k], r.tape.value(type_=number_type(plain(a))))
         return stand_in(r, chosen.leaves[k], value)
 
-    def _freeze(self, made: torch.Tensor, outer: list[Any]) -> None:
-        """Where a function hands on a tensor from outside, or a view of one, neither may be written from here on."""
-        shared = [track for track in outer if track is not None]
-        if not shared:
+    def _freeze(self, made: torch.Tensor, shared: list[Any]) -> None:
+        """Where a function hands on a tensor from outside, or one twice, none of them may be written from here on."""
+        tracks = [track for track in shared if track is not None]
+        if not tracks:
             return
         why = self.r.refusal(
-            "torch.cond may give a tensor from outside of its functions, or a view of one; when that or the result is "
-            "changed in place later, it shows in the other one on some paths only",
+            "torch.cond may give a tensor from outside of its functions, a view of one, or the same tensor twice: when "
+            "one of them is changed in place later, it shows in the others on some paths only",
             "let the function return a clone",
         )
-        for track in (self.r.tracks.of(made), *shared):
+        for track in (self.r.tracks.of(made), *tracks):
             track.frozen = track.frozen or why
 
     def draws(self, before: RandomState, after: list[RandomState], blocks: list[list[Node]]) -> None:
@@ -170,7 +178,12 @@ def while_loop(r: Recorder, cond_fn: Function, body_fn: Function, carried_inputs
     now = [plain(leaf) for leaf in leaves]
     if not again:  # what a turn would do is recorded all the same
         before = RandomState(r)
-        loop.turn(now, ())
+        try:
+            loop.turn(now, ())
+        except Exception as error:
+            if isinstance(error, UnmoorError):
+                raise
+            raise not_chosen(r, "torch.while_loop", error) from error
         before.restore(r)
     while again:
         again, now = loop.turn(now, ())

@@ -133,7 +133,9 @@ class Recorder:
     def next_draw(self) -> tuple[Value, int]:
         """The generator, and the number of the next draw in this call."""
         if self.generator is None:  # the run is made again with the generator as state
-            self.generator = self.tracks.add(torch.zeros(2, dtype=torch.int64), self.tape.value("random"), "state")
+            with self.tape.at(0):
+                value = self.tape.value("random")
+            self.generator = self.tracks.add(torch.zeros(2, dtype=torch.int64), value, "state")
         self.draws += 1
         return self.generator.value, self.draws - 1
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from unmoor.capture.refusals import refuse
 from unmoor.capture.source import condition_text, own_source, user_frame
 from unmoor.capture.wording import Wording, dtype, rank
 from unmoor.dtypes import DType
@@ -41,6 +42,7 @@ class Tape:
         self.level = 0
         self._levels: list[tuple[list[Node], set[tuple[object, ...]]]] = [(self.nodes, self._guarded)]
         self._level_of: dict[Value, int] = {}  # of values made in blocks
+        self._ended: set[Value] = set()  # those of blocks that have ended
         self._trial: int | None = None  # the level outside of a block on trial
         self.repeated: set[int] = set()  # guards that repeat earlier ones, by the number of the node
         self.state: Callable[[], Held | None] = lambda: None  # what the program holds now
@@ -67,6 +69,9 @@ class Tape:
             self._levels.pop()
             self._go(before)
             self._trial = trials
+            for value in [v for v, level in self._level_of.items() if level > before]:
+                del self._level_of[value]
+                self._ended.add(value)
 
     @contextmanager
     def at(self, level: int) -> Iterator[None]:
@@ -84,7 +89,16 @@ class Tape:
 
     def level_of(self, args: object) -> int:
         """The innermost block that one of the values in an argument was made in; 0 outside of blocks."""
-        return max((self._level_of.get(v, 0) for v in values_of(args)), default=0)
+        if not self._levels[1:] and not self._ended:
+            return 0
+        values = values_of(args)
+        if not self._ended.isdisjoint(values):
+            raise refuse(
+                self.where(),
+                "a number is used here that was made inside a function which torch.cond, while_loop, scan or map calls",
+                "let that function return it",
+            )
+        return max((self._level_of.get(v, 0) for v in values), default=0)
 
     # -- ops ----------------------------------------------------------------------------------
     def value(self, name: str = "", type_: Type = TENSOR) -> Value:
@@ -97,6 +111,7 @@ class Tape:
 
     def emit(self, op: str, args: tuple[Arg, ...], count: int = 1) -> tuple[Value, ...]:
         """Append an op on tensors, and return its outputs."""
+        self.level_of(args)
         outputs = tuple(self.value() for _ in range(count))
         self.nodes.append(Node(op, args, outputs, self.where()))
         return outputs
@@ -104,8 +119,9 @@ class Tape:
     def pure(self, op: str, args: tuple[Arg, ...], type_: Type) -> Value:
         """The number that `op` of `args` is; recorded once, in the block where all of `args` are known."""
         key = (op, *((type(a), a) for a in args))
+        level = self.level_of(args)
         if key not in self._pure:
-            with self.at(self.level_of(args)):
+            with self.at(level):
                 value = self.value(type_=type_)
                 self.nodes.append(Node(op, args, (value,), self.where()))
             self._pure[key] = value

@@ -258,10 +258,10 @@ class Tracks:
                 self._tie(view)
                 view = view.base
         root = track.root
-        if root.level < self.tape.level:
+        if root.level < self.tape.level or root.kind == "carried":
             raise refuse(
                 self.tape.where(),
-                f"{op} changes a tensor from outside of this function, which torch.cond, while_loop, scan or map calls",
+                f"{op} changes a tensor that this function, called by torch.cond, a loop, scan or map, did not make",
                 "work on a clone of it, and return that",
             )
         if root.frozen is not None:

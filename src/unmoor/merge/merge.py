@@ -198,7 +198,7 @@ class _Paths:
                 edge = known.sides[side]
             else:
                 if not match.step(known, new):
-                    raise _Differs(new, f"it computes {_shown(new.node)}, and not {_shown(known.node)}")
+                    raise _Differs(new, _differing(known.node, new.node))
                 at += 1
                 edge = known.sides[True]
 
@@ -415,6 +415,15 @@ class _Differs(Unsupported):
             f"{where}this example takes another path than the trace, and no condition on tensors or sizes tells them "
             f"apart: {what}; trace it on its own, or decide by a tensor or an argument that the program can see"
         )
+
+
+def _differing(known: Node, new: Node) -> str:
+    if known.blocks and known.op == new.op and len(known.outputs) == len(new.outputs):
+        return (
+            "a function that torch.cond, while_loop, scan or map calls there branches in Python on what it is given, "
+            "and goes another way here (write that branch with torch.cond)"
+        )
+    return f"it computes {_shown(new)}, and not {_shown(known)}"
 
 
 def _shown(node: Node) -> str:

@@ -26,7 +26,7 @@ from unmoor.ir.graph import (
 from unmoor.ir.op import Kind, Op
 from unmoor.ir.recording import ANOTHER, ExampleTensor
 from unmoor.ir.signature import Demand, Reason, TensorSpec, contiguity
-from unmoor.ir.types import BOOL, FLOAT, INT, TensorType
+from unmoor.ir.types import BOOL, FLOAT, INT, TENSOR, TensorType
 from unmoor.ops import TABLE
 from unmoor.specialise.builder import Turn, TypedBuilder
 from unmoor.specialise.division import check_divisor
@@ -269,6 +269,7 @@ class _Walk:
             return tuple(as_tensor(b, self._arg(a)) for a in args)
 
         def body(carried: tuple[Value, ...], rows: tuple[Value, ...]) -> Turn:
+            b.weak.update(v for v, recorded in zip(carried, p.carried, strict=True) if recorded.type != TENSOR)
             self.env.update(zip(block.params, (*carried, *rows), strict=True))
             self._nodes(block.nodes)
             b.source = node.source
@@ -282,7 +283,9 @@ class _Walk:
             for whole in scanned:
                 if turns is None or not self.facts.equal(tensor_type(whole).shape[0], turns):
                     raise Unsupported("the tensors that a loop takes rows of have different lengths")
-            return b.loop(turns, initial, scanned, body, condition, p.backward)
+            made = b.loop(turns, initial, scanned, body, condition, p.backward)
+            b.weak.update(v for v, recorded in zip(made, node.outputs, strict=True) if recorded.type != TENSOR)
+            return made
         except Unsupported as error:
             where = _at(node.source)
             raise error if str(error).startswith(where) else Unsupported(f"{where}{error}") from error
