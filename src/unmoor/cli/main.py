@@ -51,7 +51,3 @@ def main(words: Sequence[str] | None = None) -> int:
 def script() -> None:
     """What the installed command calls."""
     sys.exit(main())
-
-
-if __name__ == "__main__":
-    script()

@@ -167,7 +167,7 @@ def test_a_file_holds_its_callers_to_the_names(tmp_path):
     with pytest.raises(SignatureError, match="x has 1 dims here, and 2 as `dims` of the trace says"):
         loaded(np.ones(3, np.float32), np.ones(3, np.float32))
     shown = subprocess.run(
-        [sys.executable, "-m", "unmoor.cli.main", "info", str(tmp_path / "rows.unmoor")],
+        [sys.executable, "-m", "unmoor", "info", str(tmp_path / "rows.unmoor")],
         capture_output=True,
         text=True,
         check=True,

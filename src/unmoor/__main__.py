@@ -1,0 +1,5 @@
+"""Makes `python -m unmoor` the command `unmoor`."""
+
+from unmoor.cli.main import script
+
+script()
