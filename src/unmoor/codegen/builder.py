@@ -11,11 +11,12 @@ and no other fast-math flag is ever written.
 
 from __future__ import annotations
 
+import itertools
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
-from typing import NamedTuple, Union
+from typing import NamedTuple, TypeVar, Union
 
 from unmoor.dtypes import ALL, DType, bf16, bool_, f16, f32, f64, i32, i64, u8
 
@@ -51,6 +52,7 @@ class Val(NamedTuple):
 
 
 Operand = Union[Val, int, float, bool]
+T = TypeVar("T")
 
 
 @cache
@@ -368,9 +370,10 @@ class Builder:
         self._locals.append(f"  {name} = alloca [{count} x {elem}], align 64")
         return Val(name, PTR)
 
-    def prefetch(self, pointer: Val) -> None:
-        """Asks for the cache line at an address, which need not be one of ours, for reading."""
-        hints = [const("i32", 0), const("i32", 2), const("i32", 1)]
+    def prefetch(self, pointer: Val, *, soon: bool = False) -> None:
+        """Asks for the cache line at an address, which need not be one of ours: into the second cache, or `soon` needed
+        into the first."""
+        hints = [const("i32", 0), const("i32", 3 if soon else 2), const("i32", 1)]
         self.call("llvm.prefetch.p0", "void", [pointer, *hints], intrinsic=True)
 
     def offset(self, pointer: Val, elem: str, index: Val | int) -> Val:
@@ -457,6 +460,20 @@ class Builder:
     def line(self, text: str) -> None:
         """An instruction without a result."""
         self._lines.append(f"  {text}")
+
+    def interleaved(self, parts: Sequence[Callable[[], T]]) -> list[T]:
+        """What independent parts give, their instructions in turn: one waits for the one before it in its part, and a
+        processor looks only so far ahead for others. Parts that open blocks stay one behind the other."""
+        label, results, chains = self.label, [], []
+        for part in parts:
+            start = len(self._lines)
+            results.append(part())
+            chains.append(self._lines[start:])
+        if self.label == label:
+            whole = sum(map(len, chains))
+            turns = itertools.chain.from_iterable(itertools.zip_longest(*chains))
+            self._lines[len(self._lines) - whole :] = [line for line in turns if line is not None]
+        return results
 
     def new_label(self, hint: str = "block") -> str:
         """A label that is not used yet."""

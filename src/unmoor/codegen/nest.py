@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 from unmoor.codegen import math
 from unmoor.codegen.accumulate import COUNT, accumulators, neutral
+from unmoor.codegen.ahead import Ahead
 from unmoor.codegen.builder import COMPUTE, Val, const, const_lanes, lanes_of, vec
 from unmoor.codegen.counted import counted, when
 from unmoor.codegen.frame import Frame, Lanes
@@ -29,6 +31,7 @@ class Nest:
     def __init__(self, frame: Frame, lanes: int) -> None:
         self.f = frame
         self.lanes = lanes
+        self.ahead = Ahead(frame)
 
     def outermost(self, loop: Loop, begin: Val, end: Val) -> None:
         """Iterations [begin, end) of the kernel's outermost loop."""
@@ -71,18 +74,24 @@ class Nest:
         return []
 
     def _vector_loop(self, loop: Loop, begin: Val, end: Val) -> None:
-        """Whole vectors first, then the rest under a mask."""
+        """Whole vectors first, several at a time where that is worth it, then the rest under a mask."""
         b = self.f.b
+        several = _abreast(loop)
 
-        def whole(i: Val, _: list[Val]) -> list[Val]:
+        def whole(count: int, i: Val, _: list[Val]) -> list[Val]:
             with self.f.vector(Lanes(loop.var, self.lanes)):
-                return self.turn(loop.var, i, loop.body)
+                places = [b.add(i, k * self.lanes) if k else i for k in range(count)]
+                self.ahead.fetch(loop, places if count == several else [], self.lanes)
+                b.interleaved([partial(self.turn, loop.var, place, loop.body) for place in places])
+                return []
 
         def rest(i: Val) -> list[Val]:
             with self.masked(loop.var, b.sub(end, i)):
                 return self.turn(loop.var, i, loop.body)
 
-        i, _ = counted(b, begin, end, self.lanes, [], whole)
+        i = begin
+        for count in sorted({several, 1}, reverse=True):
+            i, _ = counted(b, i, end, self.lanes * count, [], partial(whole, count))
         when(b, b.icmp("slt", i, end), [], lambda: rest(i))
 
     @contextmanager
@@ -200,7 +209,9 @@ class Nest:
 
         def turn(i: Val, carried: list[Val], count: int) -> list[Val]:
             with self.f.vector(Lanes(var, self.lanes)):
-                return sums.join(carried, [element(b.add(i, k * self.lanes) if k else i) for k in range(count)])
+                places = [b.add(i, k * self.lanes) if k else i for k in range(count)]
+                self.ahead.fetch(fold, places if count == COUNT else [], self.lanes)
+                return sums.join(carried, b.interleaved([partial(element, place) for place in places]))
 
         def along(carried: list[Val]) -> list[Val]:
             end = self.f.size(extent)
@@ -245,6 +256,15 @@ class Nest:
             return [b.select(better, value, best), b.select(better, at, place), b.add(here, 1)]
 
         return self.axes(fold.inside, list(fold.axes), start, turn)[1]
+
+
+def _abreast(loop: Loop) -> int:
+    """How many vectors of a loop are computed side by side, so that each waits less for what it has just computed."""
+    if not all(isinstance(s, Let | Store) and not math.branches(s.value) for s in loop.body):
+        return 1
+    stores = {(s.buffer, s.index) for s in loop.body if isinstance(s, Store)}
+    written = {buffer for buffer, _ in stores}
+    return 2 if all(x.buffer not in written or (x.buffer, x.index) in stores for x in _loads(loop.body)) else 1
 
 
 def _walk(body: Sequence[Stmt]) -> Iterator[Stmt]:

@@ -81,3 +81,25 @@ def test_only_sums_and_products_outside_exact_may_be_fused():
     b.finish()
     free, exact = [line for line in b.module.text().splitlines() if "fadd" in line]
     assert "fadd contract double" in free and "fadd double" in exact
+
+
+def test_independent_parts_are_written_in_turn_unless_one_opens_a_block():
+    b = Builder(Module(), "k", [("float", "x"), ("float", "y")])
+    x, y = b.params
+
+    def doubled_twice(v: Val) -> Val:
+        return b.add(b.add(v, v), 1.0)
+
+    made = b.interleaved([lambda: doubled_twice(x), lambda: doubled_twice(y)])
+    assert [v.text for v in made] == ["%t2", "%t4"]
+    assert [line.split()[0] for line in b._lines[2:]] == ["%t1", "%t3", "%t2", "%t4"]
+
+    def behind_a_block(v: Val) -> Val:
+        after = b.new_label()
+        b.br(after)
+        b.start(after)
+        return b.add(v, v)
+
+    written = len(b._lines)
+    b.interleaved([lambda: behind_a_block(x), lambda: doubled_twice(y)])
+    assert [line.split()[0] for line in b._lines[written:]] == ["br", "block.5:", "%t6", "%t7", "%t8"]

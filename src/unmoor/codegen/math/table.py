@@ -20,6 +20,7 @@ from unmoor.codegen.math import (
 from unmoor.codegen.math.floats import fabs, through_double
 from unmoor.codegen.math.floats import sqrt as square_root
 from unmoor.dtypes import DType
+from unmoor.ir.scalar import Apply, Expr
 
 Emit = Callable[..., Val]
 
@@ -123,6 +124,7 @@ EMIT: dict[str, Emit] = {
     "isnan": lambda b, x: b.fcmp("uno", x, x),
     "select": Builder.select,
 }
+BRANCHING = ("sin", "cos", "tan", "fmod", "mod", "floordiv")  # of floats, for rare lanes
 FUSIBLE = ("add", "sub", "mul")  # may be fused with their neighbours; the steps of all others may not
 
 
@@ -130,8 +132,8 @@ def expand(b: Builder, fn: str, dtype: DType, args: Sequence[Val]) -> Val:
     """The scalar function `fn` of operands in compute form (bool as i1), in every lane.
 
     `dtype` is that of the operands (for `select`, of the last two; for `cast`, the dtype to convert to). Straight
-    vector code, except that sin, cos, tan, fmod, mod and floordiv of floats branch for rare lanes: afterwards
-    `b.label` may be another block. KeyError for a function that is no row of ir.scalar.FUNCTIONS.
+    vector code, except that those of BRANCHING branch: afterwards `b.label` may be another block. KeyError for a
+    function that is no row of ir.scalar.FUNCTIONS.
     """
     if fn == "cast":
         return casts.cast(b, args[0], dtype)
@@ -141,3 +143,8 @@ def expand(b: Builder, fn: str, dtype: DType, args: Sequence[Val]) -> Val:
         return EMIT[fn](b, *args)
     with b.exact():
         return EMIT[fn](b, *args)
+
+
+def branches(expr: Expr) -> bool:
+    """Whether an expression's code may have branches."""
+    return isinstance(expr, Apply) and (expr.fn in BRANCHING or any(map(branches, expr.args)))
