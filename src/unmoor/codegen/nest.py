@@ -12,6 +12,7 @@ from unmoor.codegen.ahead import Ahead
 from unmoor.codegen.builder import COMPUTE, Val, const, const_lanes, lanes_of, vec
 from unmoor.codegen.counted import counted, when
 from unmoor.codegen.frame import Frame, Lanes
+from unmoor.codegen.packing import emit_packing, is_packing
 from unmoor.codegen.places import Places
 from unmoor.codegen.tile import Contraction, is_contraction, is_plain
 from unmoor.codegen.windows import emit_windows, is_windows
@@ -58,6 +59,8 @@ class Nest:
         if is_contraction(loop):
             kind = Contraction if is_plain(loop) else Places
             kind(self.f, loop, self.lanes).emit(begin, end)
+        elif self.f.lanes is None and self.lanes > 1 and is_packing(loop, self.f.layout):
+            emit_packing(self, loop, begin, end)
         elif self.f.lanes is None and self.lanes > 1 and self._windows_in_vectors(loop):
             emit_windows(self, loop, begin, end)
         elif self.f.lanes is None and self.lanes > 1 and self._runs_in_vectors(loop):
