@@ -163,7 +163,10 @@ class Contraction:
         with self.f.at(**{self.rows.var: row, self.last: ZERO}):
             start = self.f.address(self.left.buffer, self.left.index)
         start = self.b.offset(start, MEMORY[self.left.dtype], left)
-        rows = const("i64", ALONE) if self._alone() else height
+        rows = height
+        if not self.table:  # by its size alone, so that results are the same in however many pieces a call is cut
+            single = self.b.icmp("eq", self.f.size(self.rows.extent), 1)
+            rows = self.b.select(single, const("i64", ALONE), height)
         args = [rows, panel.width, start, self.row_step, ZERO, right, panel.step, ZERO, ONE, depth]
         fetch = self._fetch(height, panel, right, ONE, depth)
         self.b.call(self.micro.function(), "void", [*args, *fetch, self.sums, keep])
