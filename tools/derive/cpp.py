@@ -127,7 +127,7 @@ def layout_include() -> str:
 def _builtin(b: builtin.Builtin) -> str:
     """One row of kBuiltinTable."""
     names = [i.name for i in b.ints]
-    masks = [sum(1 << names.index(s) for s in x.sizes) for x in b.buffers]
+    masks = [sum(1 + names.index(s) << 4 * k for k, s in enumerate(x.sizes)) for x in b.buffers]
     buffers = ", ".join(
         f"{{{layout.ROLES[x.role]}, {x.dtype.code if x.dtype else 0}, {mask}, {x.times}}}"
         for x, mask in zip(b.buffers, masks, strict=True)
@@ -171,7 +171,8 @@ constexpr TargetInfo kTargets[] = {{
 constexpr uint32_t kTargetCount = {len(target.ALL)};""",
         enum("Builtin", "By number in kBuiltinTable.", {b.name: k for k, b in enumerate(builtin.ALL)}),
         f"""\
-// A buffer has as many elements as the product of the ints whose bits are set in `sizes`, times `times`.
+// A buffer has as many elements as the product of the ints that `sizes` names, from the lowest four bits on by number
+// from 1, times `times`.
 struct BuiltinBuffer {{
   uint32_t role;   // 0 in, 1 out, 2 local
   uint32_t dtype;  // 0: that of the first buffer, which may be any

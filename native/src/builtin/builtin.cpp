@@ -19,6 +19,14 @@ RowFunction RowBuiltin(Builtin builtin, uint32_t dtype) {
       return FftPlanFunction(dtype);
     case Builtin::kFft:
       return FftFunction(dtype);
+    case Builtin::kLu:
+    case Builtin::kLuSolve:
+    case Builtin::kTriangularSolve:
+    case Builtin::kCholesky:
+    case Builtin::kQr:
+    case Builtin::kSvd:
+    case Builtin::kEigenvalues:
+      return LinearFunction(builtin, dtype);
     case Builtin::kNonzero:
       break;
   }

@@ -24,6 +24,7 @@ RowFunction KthFunction(uint32_t dtype);
 RowFunction SearchFunction(uint32_t dtype);
 RowFunction FftPlanFunction(uint32_t dtype);
 RowFunction FftFunction(uint32_t dtype);
+RowFunction LinearFunction(format::Builtin builtin, uint32_t dtype);
 void Nonzero(void* const* buffers, const int64_t* ints, int64_t* gives);
 
 }  // namespace um

@@ -270,8 +270,8 @@ bool Plan::BuiltinFits(const format::InstructionRow& i, Step* step) const {
     const format::TensorRow& tensor = program_.tensors[operands[k].number];
     bool empty = false, fits = true;
     uint64_t bytes = uint64_t{DtypeSize(tensor.dtype)} * builtin.buffers[k].times;
-    for (uint32_t n = 0; n < builtin.int_count; ++n) {
-      if ((builtin.buffers[k].sizes >> n & 1) == 0) continue;
+    for (uint32_t rest = builtin.buffers[k].sizes; rest != 0; rest >>= 4) {
+      const uint32_t n = (rest & 15) - 1;
       empty = empty || step->ints[n] == 0;
       fits = fits && Multiply(bytes, static_cast<uint64_t>(step->ints[n]), &bytes);
     }

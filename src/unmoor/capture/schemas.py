@@ -63,7 +63,6 @@ _WORDS = {
     "fix": "trunc",
     "greater": "gt",
     "greater_equal": "ge",
-    "inverse": "linalg_inv",
     "less": "lt",
     "less_equal": "le",
     "linalg_matmul": "matmul",

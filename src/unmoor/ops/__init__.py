@@ -26,6 +26,7 @@ from unmoor.ops.finding import FINDING
 from unmoor.ops.formulas import FORMULAS
 from unmoor.ops.fourier import FOURIER
 from unmoor.ops.indexing import INDEXING
+from unmoor.ops.linear_algebra import LINEAR_ALGEBRA
 from unmoor.ops.losses import LOSSES
 from unmoor.ops.normalisation import NORMALISATION
 from unmoor.ops.padding import PADDING
@@ -79,6 +80,7 @@ FAMILIES: dict[str, list[Op]] = {
     "products": PRODUCTS,
     "complex": COMPLEX,
     "fourier": FOURIER,
+    "linear_algebra": LINEAR_ALGEBRA,
 }
 TABLE: dict[str, Op] = {op.name: op for family in FAMILIES.values() for op in family}
 OVERLOADS: dict[str, Op] = {overload: op for op in TABLE.values() for overload in op.overloads}

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from unmoor.errors import SignatureError, Unsupported
 from unmoor.ir.dim import const, product
 from unmoor.ir.op import Op
 from unmoor.ops.contraction import SUMS
 from unmoor.ops.family import axis_of
 from unmoor.ops.formula import Aten, formula
+from unmoor.ops.linear_algebra import inv
 from unmoor.ops.samples import Rand
 
 PAIR = "(Tensor self, Tensor other) -> Tensor"
@@ -118,7 +121,7 @@ def _chain(aten: Aten, tensors: Sequence[Any]) -> Any:
 
 def _power(aten: Aten, x: Any, n: int) -> Any:
     if n < 0:
-        raise Unsupported("matrix_power with a negative exponent, an inverse, is not supported")
+        x, n = inv(aten.builder, x), -n
     if n == 0:
         eye = aten.eye(aten.shape(x)[-1], None, aten.type_of(x).dtype)
         return aten.expand(eye, aten.shape(x))
@@ -308,6 +311,7 @@ PRODUCTS: list[Op] = [
         "(Tensor self, int n) -> Tensor",
         _power,
         (Rand(3, 3), 3),
+        (np.eye(3, dtype=np.float32) * 2 + 0.3, -3),
         overloads="default matrix_power.default",
         tolerance=SUMS,
     ),

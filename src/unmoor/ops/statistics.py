@@ -6,11 +6,12 @@ import math
 from typing import Any
 
 from unmoor.dtypes import DType, bool_, i64
-from unmoor.errors import SignatureError, Unsupported
+from unmoor.errors import SignatureError
 from unmoor.ir.op import Op
 from unmoor.ops.family import EXACT, axes_of, axis_of
 from unmoor.ops.formula import FAR, Aten, formula
 from unmoor.ops.formulas import floating
+from unmoor.ops.linear_algebra import svdvals
 from unmoor.ops.reduction import variance
 from unmoor.ops.samples import Rand
 
@@ -43,18 +44,27 @@ def vector_norm(aten: Aten, x: Any, order: Any, dim: Any, keepdim: bool, dtype: 
 
 
 def matrix_norm(aten: Aten, x: Any, order: Any, dim: Any, keepdim: bool, dtype: DType | None) -> Any:
-    """Frobenius, and the largest or smallest sum of rows (inf) or columns (1)."""
+    """Frobenius, the largest or smallest sum of rows (inf) or columns (1) or singular value (2), or their sum (nuc)."""
     if order == "fro":
         return vector_norm(aten, x, 2, dim, keepdim, dtype)
-    if isinstance(order, str) or abs(order) == 2:
-        raise Unsupported(f"the matrix norm {order}, which needs singular values, is not supported")
     if dtype is not None:
         x = aten.cast(x, dtype)
     rows, columns = (axis_of(d, aten.rank(x)) for d in dim)
+    if isinstance(order, str) or abs(order) == 2:
+        return _spectral_norm(aten, x, order, rows, columns, keepdim)
     along, other = (columns, rows) if abs(order) == math.inf else (rows, columns)
     sums = aten.sum(aten.abs(x), (along,), True)
     made = (aten.amax if order > 0 else aten.amin)(sums, (other,), True)
     return made if keepdim else aten.squeeze(made, tuple(sorted((rows, columns))))
+
+
+def _spectral_norm(aten: Aten, x: Any, order: Any, rows: int, columns: int, keepdim: bool) -> Any:
+    values = svdvals(aten.builder, aten.movedim(x, (rows, columns), (-2, -1)))
+    fold = aten.sum if order == "nuc" else aten.amax if order > 0 else aten.amin
+    made = fold(values, (-1,))
+    for axis in sorted((rows, columns)) if keepdim else ():
+        made = aten.unsqueeze(made, axis)
+    return made
 
 
 def _linalg_norm(aten: Aten, x: Any, order: Any, dim: Any, keepdim: bool, dtype: DType | None) -> Any:
@@ -263,7 +273,7 @@ STATISTICS: list[Op] = [
         "linalg_matrix_norm",
         "(Tensor self, Scalar ord='fro', int[] dim=[-2, -1], bool keepdim=False, *, dtype? dtype=None) -> Tensor",
         matrix_norm,
-        *((MATRIX, p) for p in (1, -1, math.inf)),
+        *((MATRIX, p) for p in (1, -1, math.inf, 2, "nuc")),
         overloads="default str_ord",
     ),
     formula(

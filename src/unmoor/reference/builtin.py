@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -10,6 +11,15 @@ from unmoor.dtypes import numbers_of
 from unmoor.errors import SignatureError
 from unmoor.ir.builtin import BUILTINS
 from unmoor.ops.fourier import fft_plan
+from unmoor.ops.linear_algebra import (
+    np_cholesky,
+    np_eigenvalues,
+    np_lu,
+    np_lu_solved,
+    np_qr,
+    np_solved,
+    np_svd,
+)
 
 
 def run_builtin(name: str, buffers: Sequence[np.ndarray], ints: Sequence[int]) -> tuple[int, ...]:
@@ -86,6 +96,22 @@ def _fft(b: list[np.ndarray], strands: int, rows: int, n: int, inner: int, sprea
     return ()
 
 
+def _matrices(fn: Callable[..., tuple[np.ndarray, ...]], shapes: Callable[..., Any]) -> Callable[..., tuple[int, ...]]:
+    """A function of one matrix, or of one with a right side, on every row; `shapes` are those of buffers, by ints."""
+
+    def run(b: list[np.ndarray], rows: int, *ints: int, **named: int) -> tuple[int, ...]:
+        sizes = (*ints, *named.values())
+        given, made, rest = shapes(*sizes)
+        views = [x.reshape(rows, *shape) for x, shape in zip(b, (*given, *made), strict=False)]
+        for row in range(rows):
+            results = fn(*(v[row] for v in views[: len(given)]), *rest)
+            for view, result in zip(views[len(given) :], results, strict=True):
+                view[row] = result
+        return ()
+
+    return run
+
+
 _RUN: dict[str, Callable[..., tuple[int, ...]]] = {
     "sort": lambda b, rows, n, descending: _topk(b, rows, n, n, descending),
     "topk": _topk,
@@ -94,4 +120,13 @@ _RUN: dict[str, Callable[..., tuple[int, ...]]] = {
     "nonzero": _nonzero,
     "fft_plan": _fft_plan,
     "fft": _fft,
+    "lu": _matrices(np_lu, lambda n: ([(n, n)], [(n, n), (n,)], ())),
+    "lu_solve": _matrices(np_lu_solved, lambda n, k: ([(n, n), (n,), (n, k)], [(n, k)], ())),
+    "triangular_solve": _matrices(
+        np_solved, lambda n, k, upper, unit: ([(n, n), (n, k)], [(n, k)], (bool(upper), bool(unit)))
+    ),
+    "cholesky": _matrices(np_cholesky, lambda n: ([(n, n)], [(n, n), ()], ())),
+    "qr": _matrices(np_qr, lambda m, n, c: ([(m, n)], [(m, c), (c, n)], (c,))),
+    "svd": _matrices(np_svd, lambda m, n: ([(m, n)], [(m, n), (n,), (n, n)], ())),
+    "eigenvalues": _matrices(np_eigenvalues, lambda n: ([(n, n)], [(n,)], ())),
 }
