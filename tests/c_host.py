@@ -18,7 +18,8 @@ DTYPES = {
     if n != "none"
 }
 NUMPY = {k: n for n, k in DTYPES.items()}
-OK, NOT_UNMOOR, DAMAGED, NEWER_FORMAT, WRONG_ARGUMENT, WRONG_INPUT, TOO_SMALL, NOT_TRACED = 0, 3, 4, 5, 9, 10, 11, 12
+OK, OUT_OF_MEMORY, CANNOT_READ, NOT_UNMOOR, DAMAGED, NEWER_FORMAT = range(6)
+WRONG_ARGUMENT, WRONG_INPUT, TOO_SMALL, NOT_TRACED, TOO_LARGE = range(9, 14)
 
 
 class Tensor(c.Structure):
@@ -64,6 +65,19 @@ class OpenOptions(c.Structure):
     )
 
 
+class SessionOptions(c.Structure):
+    """um_session_options."""
+
+    _fields_ = (
+        ("size", c.c_size_t),
+        ("max_arena_bytes", c.c_size_t),
+        ("threads", c.c_size_t),
+        ("share", c.c_void_p),
+        ("parallel_for", c.c_void_p),
+        ("host", c.c_void_p),
+    )
+
+
 class Refused(Exception):
     """A status other than UM_OK, with its message."""
 
@@ -75,14 +89,19 @@ class Refused(Exception):
 class Host:
     """A model and a session, as a C program has them. The machine code in the file is trusted."""
 
-    def __init__(self, data: bytes) -> None:
-        self.library = c.CDLL(str(NATIVE / "lib/libunmoor.so"))
+    @staticmethod
+    def library_of() -> c.CDLL:
+        return c.CDLL(str(NATIVE / "lib/libunmoor.so"))
+
+    def __init__(self, data: bytes, max_arena_bytes: int = 0, threads: int = 0) -> None:
+        self.library = self.library_of()
         self.library.um_state_name.restype = self.library.um_assumptions_text.restype = c.c_char_p
         self.library.um_state_count.restype = c.c_size_t
         self.data, self.model, self.session = data, c.c_void_p(), c.c_void_p()
         options = OpenOptions(c.sizeof(OpenOptions), 1, None, None, 0, 0)
         self.check("um_open_memory", data, c.c_size_t(len(data)), c.byref(options), c.byref(self.model))
-        self.check("um_session_new", self.model, None, c.byref(self.session))
+        how = SessionOptions(c.sizeof(SessionOptions), max_arena_bytes, threads)
+        self.check("um_session_new", self.model, c.byref(how), c.byref(self.session))
 
     def check(self, function: str, *arguments: object) -> None:
         """Calls a function whose last parameter is a um_error; Refused where it fails."""

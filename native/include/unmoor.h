@@ -112,7 +112,9 @@ typedef void (*um_parallel_for)(void *host, size_t count, void (*work)(void *tas
 
 typedef struct um_session_options {
   size_t size; /* sizeof(um_session_options) */
-  size_t max_arena_bytes; /* refuse calls that need more working memory; 0: no limit */
+  /* Refuse calls that need more memory of the session, with UM_TOO_LARGE: its arena, copies of strided inputs, and outputs
+   * that it gives. 0: no limit. */
+  size_t max_arena_bytes;
   /* How many threads a call may use, the caller's own included; 0 and 1: only that one. The session starts the others,
    * as far as the process may use so many processors, and joins them when it is freed. Results are the same to the bit
    * for every number. A forked child goes on with one. */
@@ -176,9 +178,10 @@ UM_API um_status um_session_new(um_model *model, const um_session_options *optio
 UM_API void um_session_free(um_session *session);
 /* How many threads its calls use at most, the caller's own included. */
 UM_API size_t um_session_threads(const um_session *session);
-/* Finds the signature that the inputs fit, checks them, and plans memory where the sizes are new. Fills in
- * dtype, rank, shape and bytes of the outputs, but neither their data nor any result. outputs may be NULL: where the
- * signatures of a method differ in their outputs, um_session_signature then says which one it is. */
+/* Finds the signature that the inputs fit, checks them, and plans memory where the sizes are new: how much that is,
+ * um_session_cost tells; it is taken when the call runs. Fills in dtype, rank, shape and bytes of the outputs, but neither
+ * their data nor any result. outputs may be NULL: where the signatures of a method differ in their outputs,
+ * um_session_signature then says which one it is. */
 UM_API um_status um_prepare(um_session *session, size_t method, const um_tensor *inputs, size_t input_count,
                             um_tensor *outputs, size_t output_count, um_error *error);
 /* Runs what um_prepare prepared last, on the same inputs, into the outputs' data. It may be repeated. */

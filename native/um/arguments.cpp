@@ -149,7 +149,9 @@ um_model* Open(const Options& options) {
   }
   um_model* model = nullptr;
   um_error error;
-  if (um_open_file(options.file, &how, &model, &error) != UM_OK) Complain("%s: %s", options.file, error.message);
+  const um_status status = um_open_file(options.file, &how, &model, &error);
+  if (status == UM_CANNOT_READ) Complain("%s", error.message);  // it names the file
+  if (status != UM_OK && status != UM_CANNOT_READ) Complain("%s: %s", options.file, error.message);
   return model;
 }
 

@@ -91,6 +91,14 @@ def test_the_c_api_program(tmp_path: Path) -> None:
     torch.testing.assert_close(torch.tensor(list(map(float, out.split()))), want, atol=1e-5, rtol=1e-4)
 
 
+def test_the_c_api_page_names_everything_in_the_header() -> None:
+    header = (ROOT / "native/include/unmoor.h").read_text()
+    page = (ROOT / "docs/c-api.md").read_text()
+    names = set(re.findall(r"\b(um_\w+|UM_[A-Z]\w+)\b", header)) - {"UM_API"}
+    internal = {"UM_VERSION_MAJOR", "UM_VERSION_MINOR", "UM_ERROR_LENGTH", "um_trust", "um_weights_in", "um_dtype"}
+    assert sorted(n for n in names - internal if not re.search(rf"\b{n}\b", page)) == []
+
+
 def test_the_tour_is_fresh() -> None:
     program = "import sys; sys.path.insert(0, '.'); from tools.tour import document; print(document(), end='')"
     made = run([sys.executable, "-c", program], ROOT)

@@ -32,7 +32,16 @@ constexpr Stranger kStrangers[] = {
      0, "a program or shared library"},
     {"version https://git-lfs", 0, "a Git LFS pointer: fetch the file itself with `git lfs pull`"},
     {"<", 0, "text such as HTML, perhaps a failed download"},
+    {"{\"", 8, "a safetensors file: it holds weights and no program"},
+    {"\x08", 0, "perhaps an ONNX model"},
 };
+
+bool IsText(const uint8_t* head, size_t bytes) {
+  for (size_t k = 0; k < bytes; ++k) {
+    if ((head[k] < ' ' && head[k] != '\t' && head[k] != '\n' && head[k] != '\r') || head[k] > '~') return false;
+  }
+  return true;
+}
 
 }  // namespace
 
@@ -51,6 +60,7 @@ um_status RefuseStranger(const uint8_t* head, size_t bytes, um_error* error) {
       return Fail(error, UM_NOT_UNMOOR, "not an Unmoor file: it looks like %s", stranger.what);
     }
   }
+  if (IsText(head, bytes)) return Fail(error, UM_NOT_UNMOOR, "not an Unmoor file: it looks like text");
   return Fail(error, UM_NOT_UNMOOR, "not an Unmoor file");
 }
 

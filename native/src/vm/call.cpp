@@ -38,10 +38,6 @@ bool NeedsPacking(const um_tensor& input) {
 // -- inputs ---------------------------------------------------------------------------------------------------
 um_status um_session::Bind(const um_tensor* inputs, um_error* error) {
   Plan& plan = *current_;
-  if (!plan.IsResolvedFor(arena_.data(), scratch_.data()) || plan.arena_bytes() > arena_.bytes() ||
-      plan.scratch_bytes() > scratch_.bytes()) {
-    UM_TRY(Reserve(&plan, error));
-  }
   bool packing = false;
   const size_t count = plan.program().inputs.size();
   for (size_t k = 0; k < count; ++k) {
@@ -56,18 +52,29 @@ um_status um_session::Bind(const um_tensor* inputs, um_error* error) {
     }
     packing = packing || NeedsPacking(input);
   }
-  if (packing) UM_TRY(PackInputs(inputs, error));
-  for (const um::Patch& patch : plan.input_patches()) *patch.slot = const_cast<void*>(plan.inputs()[patch.index]);
-  return UM_OK;
+  return packing ? PackInputs(inputs, error) : UM_OK;
+}
+
+// Does the session allow `block` to grow to so many bytes, beside its other memory?
+um_status um_session::Allow(const um::Block& block, size_t bytes, um_error* error) const {
+  if (max_arena_bytes_ == 0 || bytes <= block.bytes()) return UM_OK;
+  size_t total = bytes;
+  bool fits = true;
+  const um::Block* const all[] = {&arena_, &scratch_, &packed_, &given_};
+  for (const um::Block* held : all) {
+    if (held != &block) fits = fits && um::Add(total, held->bytes(), &total);
+  }
+  if (fits && total <= max_arena_bytes_) return UM_OK;
+  return Fail(error, UM_TOO_LARGE,
+              "the call needs %zu bytes of working memory; the session allows %zu (max_arena_bytes in its options)",
+              fits ? total : SIZE_MAX, max_arena_bytes_);
 }
 
 um_status um_session::Reserve(Plan* plan, um_error* error) {
   const size_t bytes = plan->arena_bytes();
-  if (max_arena_bytes_ != 0 && bytes > max_arena_bytes_) {
-    return Fail(error, UM_TOO_LARGE, "the call needs %zu bytes of working memory; the session allows %zu", bytes,
-                max_arena_bytes_);
-  }
+  UM_TRY(Allow(arena_, bytes, error));
   if (!arena_.Reserve(bytes)) return um::OutOfMemory(error, bytes);
+  UM_TRY(Allow(scratch_, plan->scratch_bytes(), error));
   if (!scratch_.Reserve(plan->scratch_bytes())) return um::OutOfMemory(error, plan->scratch_bytes());
   plan->Resolve(*model_, arena_.data(), scratch_.data());
   return UM_OK;
@@ -84,6 +91,7 @@ um_status um_session::PackInputs(const um_tensor* inputs, um_error* error) {
       return um::OutOfMemory(error, SIZE_MAX);
     }
   }
+  UM_TRY(Allow(packed_, total, error));
   if (!packed_.Reserve(total)) return um::OutOfMemory(error, total);
   uint8_t* at = packed_.data();
   for (size_t k = 0; k < count; ++k) {
@@ -150,6 +158,7 @@ um_status um_session::GiveOutputs(const um_tensor* outputs, um_error* error) {
     }
   }
   if (given_.data() == nullptr || given_.bytes() < total) {
+    UM_TRY(Allow(given_, total, error));
     if (!given_.Allocate(total)) return um::OutOfMemory(error, total);
   }
   uint8_t* at = given_.data();
@@ -189,6 +198,11 @@ um_status um_session::Execute(um_tensor* outputs, size_t count, um_error* error)
     return Fail(error, UM_WRONG_ARGUMENT, "%zu outputs were given; the signature %s has %zu",
                 outputs == nullptr ? size_t{0} : count, plan.program().tables.text(plan.program().row.signature), wanted);
   }
+  if (!plan.IsResolvedFor(arena_.data(), scratch_.data()) || plan.arena_bytes() > arena_.bytes() ||
+      plan.scratch_bytes() > scratch_.bytes()) {
+    UM_TRY(Reserve(&plan, error));
+  }
+  for (const um::Patch& patch : plan.input_patches()) *patch.slot = const_cast<void*>(plan.inputs()[patch.index]);
   const bool effects = plan.program().updates.size() > 0;
   const um_tensor* whole = outputs;
   if (effects) UM_TRY(PlaceUpdates(&whole, error));

@@ -91,7 +91,8 @@ um_status RefuseInputs(const Program& program, const Misfit& misfit, const um_te
   const char* name = about_input ? t.text(program.inputs[misfit.at].name) : "";
   switch (misfit.kind) {
     case Misfit::kCount:
-      return Fail(error, UM_WRONG_INPUT, "%zu inputs were given; the signature %s has %zu", count - program.state_inputs.size(),
+      return Fail(error, UM_WRONG_INPUT, "%zu input%s given; the signature %s has %zu",
+                  count - program.state_inputs.size(), count - program.state_inputs.size() == 1 ? " was" : "s were",
                   signature, program.given());
     case Misfit::kDtype:
       return Fail(error, UM_WRONG_INPUT, "input %u (%s) is of %s; the signature %s wants %s", misfit.at, name,

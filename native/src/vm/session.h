@@ -51,6 +51,7 @@ struct um_session {
   um_status Try(size_t method, uint32_t number, const um_tensor* inputs, size_t count, um::Misfit* misfit,
                 um_error* error);
   um_status MakePlan(uint32_t program, um_error* error);
+  um_status Allow(const um::Block& block, size_t bytes, um_error* error) const;
   um_status Reserve(um::Plan* plan, um_error* error);
   um_status Bind(const um_tensor* inputs, um_error* error);
   um_status PackInputs(const um_tensor* inputs, um_error* error);

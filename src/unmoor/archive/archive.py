@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from pathlib import Path
@@ -38,6 +39,11 @@ def write_file(image: Image, path: str | os.PathLike[str]) -> str:
     Raises OSError where the system refuses.
     """
     target = Path(path)
+    if not target.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "there is no such directory to save a file in", str(target.parent))
+    if target.exists() and not target.is_file():  # a new file would take the place of a device, or of a pipe
+        kind = errno.EISDIR if target.is_dir() else errno.EEXIST
+        raise OSError(kind, "a file is saved here, but this is no regular file; give another name", str(target))
     handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
     try:
         with os.fdopen(handle, "wb") as file:

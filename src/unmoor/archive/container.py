@@ -133,7 +133,11 @@ def _not_ours(head: bytes) -> str:
         return "the file was damaged on its way: a transfer as text changed its bytes. Copy it again as binary"
     if head[4:8] in (b"ET12", b"TFL3", b"IREE"):
         return "not an Unmoor file: it looks like another runtime's FlatBuffer (ExecuTorch, LiteRT, IREE)"
+    if head[8:10] == b'{"':
+        return "not an Unmoor file: it looks like a safetensors file: it holds weights and no program"
     for magic, what in STRANGERS:
         if head.startswith(magic):
             return f"not an Unmoor file: it looks like {what}"
+    if all(32 <= byte < 127 or byte in b"\t\n\r" for byte in head):
+        return "not an Unmoor file: it looks like text"
     return f"not an Unmoor file: it begins with {head[:8].hex(' ')}"

@@ -73,7 +73,7 @@ def operands(instruction: dis.Instruction) -> int:
     return max(1, 1 - dis.stack_effect(instruction.opcode, instruction.arg, jump=False))
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=8192)
 def asks_identity(code: CodeType) -> bool:
     """Whether code asks `a is b`, or `a in b`, of anything but a constant: an object may be known by its identity."""
     listing = instructions(code)

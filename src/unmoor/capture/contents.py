@@ -6,6 +6,7 @@ import enum
 import logging
 import re
 from collections import deque
+from functools import lru_cache
 from types import BuiltinFunctionType, FunctionType, GeneratorType, MethodType, ModuleType
 from typing import Any
 
@@ -76,20 +77,19 @@ class Contents:
             return (kind.__name__, value)
         if depth == 0:
             raise Untold
-        if isinstance(value, torch.Tensor):
+        way = _way(kind)  # type: ignore[arg-type]
+        if way is Same:
+            return Same(value)
+        if way is torch.Tensor:
             return self._tensor(value)
-        if isinstance(value, (Int, Float)):
+        if way is Number:
             return self._number(value.node)
-        if isinstance(value, PLAIN):
+        if way is repr:
             return (kind.__name__, repr(value))
-        if isinstance(value, STILL):
-            return Same(value)
-        if isinstance(value, FunctionType):
+        if way is FunctionType:
             return self._function(value, depth)
-        if isinstance(value, MethodType):
+        if way is MethodType:
             return ("method", self.form(value.__func__, depth - 1), self.form(value.__self__, depth - 1))
-        if isinstance(value, (torch.nn.Module, Receiver)):  # its attributes are told as what the call reaches outside
-            return Same(value)
         return self._object(value, kind, depth)
 
     def _object(self, value: Any, kind: type, depth: int) -> object:
@@ -133,7 +133,7 @@ class Contents:
         if type(value) in BARE:
             return []
         own = getattr(value, "__dict__", None)
-        slots = [s for c in type(value).__mro__ for s in _slots(c)]
+        slots = _slots(type(value))  # type: ignore[arg-type]
         found: list[object] = [(s, self.form(getattr(value, s), depth - 1)) for s in slots if hasattr(value, s)]
         if isinstance(own, dict):
             if type(value).__module__ == "builtins":
@@ -228,10 +228,30 @@ class Contents:
         return ("leaf", self._leaves[part])
 
 
-def _slots(cls: type) -> tuple[str, ...]:
-    slots = vars(cls).get("__slots__", ())
-    names = (slots,) if isinstance(slots, str) else tuple(slots)
-    return tuple(n for n in names if n not in ("__dict__", "__weakref__") and not n.startswith("__"))
+@lru_cache(maxsize=4096)
+def _way(kind: type) -> object:
+    """How the values of a type are told: `Same` by identity, `repr` by their text, else by what they are."""
+    ways: tuple[tuple[object, Any], ...] = (
+        (torch.Tensor, torch.Tensor),
+        (Number, (Int, Float)),
+        (repr, PLAIN),
+        (Same, STILL),
+        (FunctionType, FunctionType),
+        (MethodType, MethodType),
+        (Same, (torch.nn.Module, Receiver)),  # its attributes are told as what the call reaches outside
+    )
+    return next((way for way, types in ways if issubclass(kind, types)), object)
+
+
+@lru_cache(maxsize=4096)
+def _slots(kind: type) -> tuple[str, ...]:
+    """The names of all slots of a type and its bases."""
+    found = []
+    for cls in kind.__mro__:
+        slots = vars(cls).get("__slots__", ())
+        names = (slots,) if isinstance(slots, str) else tuple(slots)
+        found += [n for n in names if n not in ("__dict__", "__weakref__") and not n.startswith("__")]
+    return tuple(found)
 
 
 def _flat(arg: object) -> list[object]:

@@ -6,7 +6,8 @@ They are looked at from the start of the call on: what stays as it was is told o
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import lru_cache
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -89,7 +90,7 @@ class Outside:
                 before.form(value)
                 kept.append(value)
             except Untold:
-                self._told = self._told and _has_file(type(value)) and _in_package(type(value))
+                self._told = self._told and _has_file(type(value)) and _in_package(type(value))  # type: ignore[arg-type]
         self._changing = kept
 
     # -- places -------------------------------------------------------------------------------
@@ -138,7 +139,7 @@ class Outside:
         if isinstance(value, (FunctionType, MethodType, type, nn.Module)):
             self._callable(value)
             return
-        if _is_users(type(value)):
+        if _is_users(type(value)):  # type: ignore[arg-type]
             self._class(type(value))
         if hasattr(value, "__wrapped__"):
             self._callable(value.__wrapped__)
@@ -157,7 +158,7 @@ class Outside:
                 self._reached(_Cell(cell), "cell_contents")
             except ValueError:
                 continue
-        names = frozenset(_names(code))
+        names = _names(code)
         space = function.__globals__
         for name in sorted(names):
             if name in space:
@@ -176,11 +177,11 @@ class Outside:
         self._value(value)
 
 
-def _names(code: CodeType) -> Iterator[str]:
-    yield from code.co_names
-    for inner in code.co_consts:
-        if isinstance(inner, CodeType):
-            yield from _names(inner)
+@lru_cache(maxsize=4096)
+def _names(code: CodeType) -> frozenset[str]:
+    """The global names and attributes that code, and what is defined in it, speaks of."""
+    inner = (_names(c) for c in code.co_consts if isinstance(c, CodeType))
+    return frozenset(code.co_names).union(*inner)
 
 
 def _may_change(value: object) -> bool:
@@ -190,14 +191,17 @@ def _may_change(value: object) -> bool:
     return not isinstance(value, tuple) or any(_may_change(v) for v in value)
 
 
+@lru_cache(maxsize=4096)
 def _is_users(cls: type) -> bool:
     return _has_file(cls) and is_user_file(inspect.getfile(cls))
 
 
+@lru_cache(maxsize=4096)
 def _in_package(cls: type) -> bool:
     return any(p in inspect.getfile(cls) for p in _PACKAGES)
 
 
+@lru_cache(maxsize=4096)
 def _has_file(cls: type) -> bool:
     try:
         inspect.getfile(cls)

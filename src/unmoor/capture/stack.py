@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from functools import cache
+from functools import cache, lru_cache
 from types import CodeType, FrameType
 from typing import Any
 
@@ -62,6 +62,7 @@ def _inner(frame: FrameType) -> int:
     return int(ctypes.c_void_p.from_address(id(frame) + _FRAME).value or 0)
 
 
+@lru_cache(maxsize=4096)
 def _variables(code: CodeType) -> int:
     return len(code.co_varnames) + sum(c not in code.co_varnames for c in code.co_cellvars) + len(code.co_freevars)
 

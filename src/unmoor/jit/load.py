@@ -64,7 +64,11 @@ def _held(file: str | os.PathLike[str] | bytes | IO[bytes]) -> tuple[Any, Any]:
     if isinstance(file, bytes):
         return file, file
     if not isinstance(file, str | os.PathLike):
+        if not hasattr(file, "read"):
+            raise TypeError(f"file is a {type(file).__name__}; unmoor.load takes a path, bytes or a binary file object")
         data = file.read()
+        if not isinstance(data, bytes):
+            raise TypeError("the file object gives text; open the file in binary mode, 'rb'")
         return data, data
     with open(file, "rb") as handle:
         empty = os.fstat(handle.fileno()).st_size == 0

@@ -38,6 +38,10 @@ def save(
     traced on, what its programs give for that, and tolerances. They take at most 256 KB, or as many bytes as `examples`
     says; larger ones give way to smaller inputs made from them. `examples=False` leaves them out.
     """
+    if not isinstance(traced, TracedFunction | TracedModule):
+        raise TypeError(f"unmoor.save takes what unmoor.trace gave, not a {type(traced).__name__}: trace it first")
+    if not isinstance(file, str | os.PathLike) and not hasattr(file, "write"):
+        raise TypeError(f"file is a {type(file).__name__}; unmoor.save takes a path or a binary file object")
     most(examples)
     with telling("writing the file"):
         report = _checked(traced) if check else None

@@ -9,6 +9,8 @@ import numpy as np
 
 from unmoor.errors import SignatureError, Unsupported
 
+_WIDE = ("uint16", "uint32", "uint64")
+
 
 def readable(value: Any, name: str) -> Any:
     """A plain contiguous CPU tensor or array of the same elements. SignatureError says why there is none."""
@@ -18,6 +20,8 @@ def readable(value: Any, name: str) -> Any:
                 f"{name} is a {type(value).__name__}, a subclass of numpy.ndarray with a meaning of its own; "
                 f"pass numpy.asarray({name}) if its elements are all that counts"
             )
+        if value.dtype.kind not in "biufV" or value.dtype.itemsize > 8 or value.dtype.name in _WIDE:
+            raise SignatureError(f"{name} has the dtype {value.dtype}, which Unmoor does not support")
         return np.array(value, value.dtype.newbyteorder("="), order="C", subok=False)
     if isinstance(value, np.generic):
         return np.asarray(value)

@@ -143,7 +143,8 @@ def test_a_save_that_fails_midway_leaves_the_old_file_whole(tmp_path: Path, monk
         (b"\x80\x02}q\x00.", "pickle"),
         (b"\x08\x07\x12\x07pytorch", "ONNX"),
         (b"\x00\x00\x00\x00ET12" + bytes(20), "ExecuTorch"),
-        (b"hello, world", "not an Unmoor file: it begins with 68 65 6c 6c"),
+        (b"hello, world", "not an Unmoor file: it looks like text"),
+        (b"\x01\x02\x03\x04", "not an Unmoor file: it begins with 01 02 03 04"),
     ],
 )
 def test_files_of_other_formats_are_named(data: bytes, text: str) -> None:
