@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from unmoor.compiler.pipeline import TYPED, WHOLE, Stage, first_passes, run_passes
+from unmoor.compiler.pipeline import TYPED, UNUSED, WHOLE, Stage, run_passes
 from unmoor.emit import Emitted, emit
 from unmoor.errors import Unsupported
 from unmoor.fusion import fuse, hoist
@@ -73,7 +73,7 @@ def _bounds(outputs: tuple[TensorSpec, ...], most: Mapping[str, Dim]) -> list[Re
 def _specialised(graph: Graph, example: tuple[ExampleTensor, ...], options: Options) -> Specialised:
     """The typed graph. An op whose result nothing uses still says which sizes fit, as it does in eager PyTorch."""
     whole, _ = run_passes(graph, WHOLE, options)
-    used = first_passes(graph, options)
+    used, _ = run_passes(whole, UNUSED, options)
     if _unused_of_inputs(whole, used):
         try:
             special = specialise(whole, example)

@@ -28,7 +28,8 @@ WHOLE: tuple[Pass, ...] = (
     constant_folding,
     common_subexpressions,
 )
-RECORDED: tuple[Pass, ...] = (*WHOLE, dead_code)  # last: folding and merging leave unused nodes behind
+UNUSED: tuple[Pass, ...] = (dead_code,)  # folding and merging leave unused nodes behind
+RECORDED = (*WHOLE, *UNUSED)
 
 TYPED: tuple[Pass, ...] = (
     constant_folding,
@@ -51,7 +52,9 @@ def run_passes(graph: Graph, passes: Sequence[Pass], options: Options) -> tuple[
         name = transform.__name__
         if name in options.skip:
             continue
-        graph = through_blocks(transform, graph)
+        graph = (
+            transform(graph) if transform is dead_code else through_blocks(transform, graph)
+        )  # it sees blocks itself
         if options.verify:
             verify_graph(graph, ops.TABLE)
         stages.append((name, graph))

@@ -7,13 +7,14 @@ only names memory that exists (no kernel), ops of the kind BUILTIN, and `prim::g
 
 from __future__ import annotations
 
+import heapq
 from dataclasses import replace
 
 from unmoor.fusion.grow import Group, grow
 from unmoor.fusion.nodes import Flow, is_inline
 from unmoor.fusion.operands import RESHAPE, prepare
-from unmoor.ir.graph import Arg, Block, Graph, Names, Node, Value, captured, map_arg, names_of, values_of
-from unmoor.ops.found import found_by, symbols_in
+from unmoor.ir.graph import Arg, Block, Graph, Names, Node, Value, map_arg, names_of, values_of
+from unmoor.ops.found import found_by
 
 BLOCKS = ("prim::If", "prim::Loop")
 ORDERED = ("prim::guard", *BLOCKS, "prim::raise")  # what refuses a call, or may: in the program's order
@@ -37,7 +38,7 @@ class _Assembly:
             self._materialise(value)
         for node in flow.graph.nodes:
             if node.op in ORDERED:
-                for value in (*node.inputs, *captured(node)):
+                for value in node.used:
                     self._materialise(value)
 
     def graph(self) -> Graph:
@@ -46,34 +47,46 @@ class _Assembly:
             for value in group.nodes[0].inputs if group.kind == "builtin" else ():
                 self._materialise(value)
         blocks = {g: self._fill(g) for g in fused}
-        nodes: list[Node] = []
-        placed: set[Value] = {*self.flow.graph.inputs, *(c.value for c in self.flow.graph.constants)}
         made = {g: self._node(g, *blocks[g]) for g in fused}
         waiting = [made[g] if g in made else g.nodes[0] for g in self.groups]
         waiting += [n for n in self.flow.graph.nodes if n.op in ORDERED or self._is_name(n)]
-        while waiting:
-            for node in waiting:
-                if node.op in ORDERED and any(
-                    n.op in ORDERED and self.flow.order[n] < self.flow.order[node] for n in waiting
-                ):
-                    continue
-                if any(finder.output not in placed for finder in self._finders(node)):
-                    continue
-                if all(v in placed for v in (*node.inputs, *(captured(node) if node.op in BLOCKS else ()))):
-                    nodes.append(node)
-                    placed.update(node.outputs)
-                    waiting.remove(node)
-                    break
-            else:
-                raise AssertionError(f"fusion made a cycle among {[n.op for n in waiting]}")
-        used = {v for n in nodes for v in (*n.inputs, *captured(n))} | set(values_of(self.flow.graph.outputs))
+        nodes = self._in_order(waiting)
+        used = {v for n in nodes for v in n.used} | set(values_of(self.flow.graph.outputs))
         constants = tuple(c for c in self.flow.graph.constants if c.value in used)
         return replace(self.flow.graph, nodes=tuple(nodes), constants=constants)
+
+    def _in_order(self, waiting: list[Node]) -> list[Node]:
+        """The nodes, each after those that it needs: always the first one that can go."""
+        maker = {v: n for n in waiting for v in n.outputs}
+        needs: dict[Node, set[Node]] = {}
+        followers: dict[Node, list[Node]] = {n: [] for n in waiting}
+        last: Node | None = None
+        for node in waiting:
+            needs[node] = {maker[v] for v in (node.used if node.op in BLOCKS else node.inputs) if v in maker}
+            needs[node].update(maker[f.outputs[0]] for f in self._finders(node))
+            if node.op in ORDERED:
+                needs[node].update((last,) if last else ())
+                last = node
+            for source in needs[node]:
+                followers[source].append(node)
+        place = {n: k for k, n in enumerate(waiting)}
+        ready = [place[n] for n in waiting if not needs[n]]  # in order, and so a heap
+        nodes: list[Node] = []
+        while ready:
+            node = waiting[heapq.heappop(ready)]
+            nodes.append(node)
+            for follower in followers[node]:
+                needs[follower].remove(node)
+                if not needs[follower]:
+                    heapq.heappush(ready, place[follower])
+        if len(nodes) < len(waiting):
+            raise AssertionError(f"fusion made a cycle among {[n.op for n in waiting if needs[n]]}")
+        return nodes
 
     def _finders(self, node: Node) -> list[Node]:
         """The nodes that find the sizes which a node of the grouped graph uses."""
         finder = self.flow.finder
-        return [finder[s] for s in symbols_in(node) - set(found_by(node)) if s in finder] if finder else []
+        return [finder[s] for s in node.symbols - set(found_by(node)) if s in finder] if finder else []
 
     def _is_name(self, node: Node) -> bool:
         """Whether a node is a needed reshape of memory that exists."""

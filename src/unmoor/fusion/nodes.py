@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from unmoor.ir.graph import Graph, Node, Value, values_of
 from unmoor.ir.op import Kind
 from unmoor.ops import TABLE
-from unmoor.ops.found import found_by, symbols_in
+from unmoor.ops.found import found_by
 
 PACK = "prim::pack"
 
@@ -47,7 +47,7 @@ class Flow:
     def finders(self, node: Node) -> Iterator[Node]:
         """The nodes that find the sizes which a node has in its arguments or gives."""
         if self.finder and node not in self.finder.values():
-            yield from (self.finder[s] for s in symbols_in(node) if s in self.finder)
+            yield from (self.finder[s] for s in node.symbols if s in self.finder)
 
     def sources_of(self, value: Value) -> Iterator[Node]:
         """The computing nodes that make a value, itself or through inline nodes."""

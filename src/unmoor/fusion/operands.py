@@ -15,7 +15,7 @@ import numpy as np
 
 from unmoor.fusion.nodes import PACK, is_inline, kind_of
 from unmoor.ir.dim import Call, Dim, const, sym
-from unmoor.ir.graph import Arg, Constant, Graph, Names, Node, Value, captured, names_of, tensor_type, values_of
+from unmoor.ir.graph import Arg, Constant, Graph, Names, Node, Value, names_of, tensor_type, values_of
 from unmoor.ir.op import Kind
 from unmoor.ir.types import TensorType
 from unmoor.ops import evaluate
@@ -125,7 +125,7 @@ class _Preparation:
     def share_tables(self, outputs: set[Value]) -> None:
         """Look-ups in a constant that a contraction reads as panels read the same panels: tied weights stand once."""
         shown = {c.shows.value: c for c in self.added.values() if c.shows and (c.transposed or not c.through)}
-        other = {v for n in self.nodes for v in (*n.inputs, *captured(n)) if not (n.op == TAKE and n.args[0] is v)}
+        other = {v for n in self.nodes for v in n.used if not (n.op == TAKE and n.args[0] is v)}
         nodes, self.nodes = self.nodes, []
         for node in nodes:
             panels = shown.get(node.inputs[0]) if node.op == TAKE and node.inputs[0] not in other | outputs else None
@@ -224,7 +224,7 @@ def prepare(graph: Graph) -> tuple[Graph, frozenset[Value]]:
             if node.op == RESHAPE:
                 work.anchor_dividing_reshape(node)
             if node.op in ("prim::guard", "prim::If", "prim::Loop") or kind_of(node) is Kind.BUILTIN:
-                for value in (*node.inputs, *captured(node)):
+                for value in node.used:
                     work.anchor(value)
             work.nodes.append(node)
     for value in values_of(graph.outputs):
@@ -241,5 +241,5 @@ def _needed(nodes: Sequence[Node], used: set[Value]) -> list[Node]:
     for node in reversed(nodes):
         if not used.isdisjoint(node.outputs) or not (is_inline(node) or _widens(node)):
             kept.append(node)
-            used.update((*node.inputs, *captured(node)))
+            used.update(node.used)
     return kept[::-1]

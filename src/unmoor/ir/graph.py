@@ -52,7 +52,7 @@ takes a 0-dim bool tensor. Guards that sizes decide are gone: each is proven, or
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Union
@@ -128,6 +128,34 @@ class Node:
         """The values among the arguments, in order, lists included; not those that blocks capture."""
         return tuple(values_of(self.args))
 
+    @cached_property
+    def captured(self) -> tuple[Value, ...]:
+        """The values from outside that the blocks use, each once, in the order of their first use."""
+        found: dict[Value, None] = {}
+        for block in self.blocks:
+            inside = set(block.params)
+            for node in block.nodes:
+                found.update((v, None) for v in (*node.inputs, *node.captured) if v not in inside)
+                inside.update(node.outputs)
+            found.update((v, None) for v in values_of(block.results) if v not in inside)
+        return tuple(found)
+
+    @cached_property
+    def used(self) -> tuple[Value, ...]:
+        """What the node needs: its inputs, then what its blocks capture."""
+        return (*self.inputs, *self.captured) if self.blocks else self.inputs
+
+    @cached_property
+    def symbols(self) -> frozenset[str]:
+        """The symbols in the arguments, in the types of what it gives, and in its blocks."""
+        found = set(_symbols_in(self.args))
+        for value in self.outputs:
+            if isinstance(value.type, TensorType):
+                found.update(_symbols_in(value.type.shape))
+        for block in self.blocks:
+            found.update(*(node.symbols for node in block.nodes), _symbols_in(block.results))
+        return frozenset(found)
+
 
 @dataclass(frozen=True, eq=False)
 class Constant:
@@ -190,6 +218,12 @@ class Graph:
         """All nodes in order, those inside blocks right after the node that holds them."""
         return walk_nodes(self.nodes)
 
+    def values(self) -> Iterator[Value]:
+        """Everything that is defined, in order; what is in a node's blocks before its outputs."""
+        yield from self.inputs
+        yield from (c.value for c in self.constants)
+        yield from _defined(self.nodes, [])
+
     @property
     def constant_of(self) -> dict[Value, Constant]:
         return {c.value: c for c in self.constants}
@@ -199,6 +233,15 @@ def tensor_type(value: Value) -> TensorType:
     """The type of a tensor in a typed graph; AssertionError for an untyped value."""
     assert isinstance(value.type, TensorType), f"%{value.name} is no typed tensor"
     return value.type
+
+
+def _defined(nodes: tuple[Node, ...], found: list[Value]) -> list[Value]:
+    for node in nodes:
+        for block in node.blocks:
+            found += block.params
+            _defined(block.nodes, found)
+        found += node.outputs
+    return found
 
 
 def walk_nodes(nodes: tuple[Node, ...]) -> Iterator[Node]:
@@ -222,6 +265,16 @@ def values_of(arg: object) -> list[Value]:
     return found
 
 
+def _symbols_in(args: tuple[Arg, ...]) -> set[str]:
+    found: set[str] = set()
+    for arg in args:
+        if isinstance(arg, Dim):
+            found |= arg.symbols
+        elif isinstance(arg, tuple):
+            found |= _symbols_in(arg)
+    return found
+
+
 def map_arg(arg: Arg, mapping: Mapping[Value, Arg]) -> Arg:
     """The argument with values replaced; values that are not in `mapping` stay."""
     if isinstance(arg, Value):
@@ -232,8 +285,8 @@ def map_arg(arg: Arg, mapping: Mapping[Value, Arg]) -> Arg:
 
 
 def map_node(node: Node, mapping: Mapping[Value, Arg]) -> Node:
-    """The node with values replaced in its arguments, and in its blocks where they are used."""
-    if not mapping:
+    """The node with values replaced in its arguments, and in its blocks where they are used; else itself."""
+    if not any(v in mapping for v in node.used):
         return node
     args = tuple(map_arg(a, mapping) for a in node.args)
     blocks = tuple(
@@ -243,21 +296,6 @@ def map_node(node: Node, mapping: Mapping[Value, Arg]) -> Node:
         for b in node.blocks
     )
     return replace(node, args=args, blocks=blocks)
-
-
-def captured(node: Node) -> tuple[Value, ...]:
-    """The values from outside that a node's blocks use, each once, in the order of their first use."""
-    if not node.blocks:
-        return ()
-    found: dict[Value, None] = {}
-    for block in node.blocks:
-        inside = set(block.params)
-        for inner in block.nodes:
-            used = (*inner.inputs, *captured(inner)) if inner.blocks else inner.inputs
-            found.update((v, None) for v in used if v not in inside)
-            inside.update(inner.outputs)
-        found.update((v, None) for v in values_of(block.results) if v not in inside)
-    return tuple(found)
 
 
 @dataclass(frozen=True)
@@ -304,9 +342,13 @@ def raises(block: Block) -> bool:
 class Names:
     """Fresh value names: the wanted one, else with the first free number behind it."""
 
-    def __init__(self, taken: Iterator[str] | tuple[str, ...] = ()) -> None:
-        self._taken = set(taken)
+    def __init__(self, taken: Iterable[str] = ()) -> None:
+        self._given = taken
         self._next: dict[str, int] = {}
+
+    @cached_property
+    def _taken(self) -> set[str]:
+        return set(self._given)  # read when a name is first asked for: many a pass needs none
 
     def fresh(self, wanted: str = "") -> str:
         name, n = wanted, self._next.get(wanted, 0)
@@ -319,8 +361,4 @@ class Names:
 
 def names_of(graph: Graph) -> Names:
     """Names that avoid every value of `graph`."""
-    taken = [v.name for v in graph.inputs] + [c.value.name for c in graph.constants]
-    for node in graph.walk():
-        taken += [v.name for v in node.outputs]
-        taken += [p.name for b in node.blocks for p in b.params]
-    return Names(tuple(taken))
+    return Names(v.name for v in graph.values())

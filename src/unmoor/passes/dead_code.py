@@ -1,16 +1,16 @@
 """Drops nodes and constants that nothing needs.
 
-Does: keeps what outputs and effects (guards) need. Leaves: inputs, all of them.
+Does: keeps what outputs and effects (guards) need, in blocks too. Leaves: inputs, all of them.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from unmoor.ir.graph import Block, Graph, Node, Value, captured, loop_parts, raises, values_of
+from unmoor.ir.graph import Block, Graph, Node, Value, loop_parts, raises, values_of
 from unmoor.ir.op import Effect
 from unmoor.ops import TABLE
-from unmoor.ops.found import found_by, symbols_in
+from unmoor.ops.found import found_by
 
 EFFECTS = ("prim::guard", "prim::rank_guard", "prim::dtype_guard", "prim::dims", "prim::raise")
 
@@ -18,7 +18,7 @@ EFFECTS = ("prim::guard", "prim::rank_guard", "prim::dtype_guard", "prim::dims",
 def dead_code(graph: Graph) -> Graph:
     """The graph without what nothing needs."""
     needed: set[Value] = set(values_of(graph.outputs))
-    nodes = _kept(graph.nodes, needed, set(symbols_in(Node("return", graph.outputs, ()))))
+    nodes = _kept(graph.nodes, needed, set(Node("return", graph.outputs, ()).symbols))
     constants = tuple(c for c in graph.constants if c.value in needed)
     return replace(graph, nodes=nodes, constants=constants)
 
@@ -27,21 +27,21 @@ def _kept(nodes: tuple[Node, ...], needed: set[Value], sizes: set[str]) -> tuple
     """The nodes that effects, `needed` values or sizes ask for; adds to both what they use."""
     kept: list[Node] = []
     for node in reversed(nodes):
-        found = found_by(node)
-        if has_effect(node) or any(v in needed for v in node.outputs) or not sizes.isdisjoint(found):
+        if node.op == "prim::If":
             node = _used_outputs(node, needed, sizes)
+            stays = bool(node.outputs) or any(b.nodes for b in node.blocks)  # what is left in them has an effect
+        else:
+            stays = any(v in needed for v in node.outputs) or has_effect(node) or not sizes.isdisjoint(found_by(node))
+            node = _used_rounds(node, needed, sizes) if stays and node.op == "prim::Loop" else node
+        if stays:
             kept.append(node)
-            needed.update((*node.inputs, *captured(node)))
-            sizes.update(symbols_in(node))
+            needed.update(node.used)
+            sizes.update(node.symbols)
     return tuple(reversed(kept))
 
 
 def _used_outputs(node: Node, needed: set[Value], sizes: set[str]) -> Node:
-    """A branch or loop with the outputs that are needed, and in its blocks only what makes them."""
-    if node.op == "prim::Loop":
-        return _used_rounds(node, needed, sizes)
-    if node.op != "prim::If":
-        return node
+    """A branch with the outputs that are needed, and in its blocks only what makes them."""
     used = [k for k, v in enumerate(node.outputs) if v in needed]
     blocks = []
     for block in node.blocks:

@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from unmoor.dtypes import BY_NUMPY
 from unmoor.errors import VerifyError
@@ -26,6 +27,16 @@ from unmoor.ir.types import TensorType
 def verify_graph(graph: Graph, table: Mapping[str, Op]) -> None:
     """Raises VerifyError, naming the node, where the graph breaks a rule."""
     _Verifier(table).graph(graph)
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """A node as messages show it, written out only where there is one."""
+
+    node: Node
+
+    def __str__(self) -> str:
+        return f"{self.node.op}({', '.join(map(print_arg, self.node.args))})"
 
 
 class _Verifier:
@@ -49,7 +60,7 @@ class _Verifier:
         self.names.add(value.name)
         known.add(value)
 
-    def _used(self, args: object, known: set[Value], where: str) -> None:
+    def _used(self, args: object, known: set[Value], where: object) -> None:
         for value in values_of(args):
             if value not in known:
                 raise VerifyError(f"%{value.name} is used before it is defined, in {where}")
@@ -63,7 +74,7 @@ class _Verifier:
 
     def _nodes(self, nodes: tuple[Node, ...], known: set[Value]) -> None:
         for node in nodes:
-            where = f"{node.op}({', '.join(map(print_arg, node.args))})"
+            where = _Shown(node)
             self._used(node.args, known, where)
             self._op(node, where)
             if node.op == "prim::raise" and node is not nodes[-1]:
@@ -75,7 +86,7 @@ class _Verifier:
             for value in node.outputs:
                 self._define(value, known)
 
-    def _op(self, node: Node, where: str) -> None:
+    def _op(self, node: Node, where: object) -> None:
         op = self.table.get(node.op)
         if op is None:
             if not node.op.startswith(("prim::", "fusion::")):
@@ -88,7 +99,7 @@ class _Verifier:
             if len(typed) > 1 and all(isinstance(v.type, TensorType) for v in node.inputs):
                 raise VerifyError(f"{where} has operands of {' and '.join(sorted(map(str, typed)))}")
 
-    def _loop(self, node: Node, where: str) -> None:
+    def _loop(self, node: Node, where: object) -> None:
         lists = node.args[3:]
         if len(node.args) != 5 or len(node.blocks) != 1 or not all(isinstance(a, tuple) for a in lists):
             raise VerifyError(f"{where} needs turns, a condition, a direction, two lists and one block")
@@ -115,11 +126,11 @@ class _Verifier:
                 raise VerifyError(f"{where} has rows of {row_type} in {whole_type}")
 
     def _block(self, node: Node, block: Block, known: set[Value]) -> None:
-        inside = set(known)
         for param in block.params:
-            self._define(param, inside)
-        self._nodes(block.nodes, inside)
-        self._used(block.results, inside, f"yield of {node.op}")
+            self._define(param, known)
+        self._nodes(block.nodes, known)
+        self._used(block.results, known, f"yield of {node.op}")
+        known.difference_update(block.params, *(n.outputs for n in block.nodes))  # what is inside is not seen outside
         if node.op == "prim::If" and (block.params or len(node.blocks) != 2 or len(node.args) != 1):
             raise VerifyError("prim::If needs one condition and two blocks without parameters")
         if node.op == "prim::If" and len(block.results) != (0 if raises(block) else len(node.outputs)):
