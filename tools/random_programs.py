@@ -9,6 +9,7 @@ import argparse
 import collections
 import json
 import random
+import signal
 import sys
 import time
 from pathlib import Path
@@ -22,6 +23,7 @@ from programs import program
 from unmoor.jit import specialisations
 
 SKIPPED = 10  # in one of so many programs, a pass is left out
+LONGEST = 60  # seconds of processor time for a program; one that takes longer is wrong
 
 
 def main() -> int:
@@ -49,15 +51,28 @@ def main() -> int:
     return _report(asked.log)
 
 
+class Late(BaseException):
+    """A program took too long."""
+
+
+def _late(number: int, frame: object) -> None:
+    raise Late(f"not done after {LONGEST} s")
+
+
 def _run(seed: int) -> dict[str, object]:
     r = random.Random(seed)
     started = time.process_time()
-    made = program(r, seed)
-    skip = r.choice(agreement.passes()) if seed % SKIPPED == 0 else None
+    signal.signal(signal.SIGPROF, _late)
+    signal.setitimer(signal.ITIMER_PROF, LONGEST)
+    skip = None
     try:
+        made = program(r, seed)
+        skip = r.choice(agreement.passes()) if seed % SKIPPED == 0 else None
         outcome = agreement.check(made, r, skip)
-    except Exception as error:
+    except (Exception, Late) as error:
         outcome = agreement.Outcome("wrong", f"{type(error).__name__}: {error}"[:600])
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
     seconds = round(time.process_time() - started, 3)
     return {"seed": seed, **vars(outcome), "skip": skip, "seconds": seconds}
 
@@ -66,10 +81,9 @@ def _report(path: Path) -> int:
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     verdicts = collections.Counter(line["verdict"] for line in lines)
     compared, guarded = (sum(line[k] for line in lines) for k in ("compared", "guarded"))
-    print(
-        f"{len(lines)} programs: {dict(verdicts)}; "
-        f"{compared} calls equal to eager PyTorch, {guarded} refused by a guard"
-    )
+    for verdict in ("right", "refused", "wrong"):
+        print(f"{verdict}: {verdicts[verdict]} of {len(lines)} programs ({verdicts[verdict] / len(lines):.2%})")
+    print(f"{compared} calls equal to eager PyTorch, {guarded} refused by a guard")
     for reason, count in collections.Counter(x["why"] for x in lines if x["verdict"] == "refused").most_common():
         print(f"  refused {count}: {reason}")
     for line in lines:

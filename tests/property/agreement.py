@@ -74,6 +74,8 @@ def check(program: Program, r: random.Random, skip: str | None = None) -> Outcom
             _compare(program, model, calls, "saved", outcome)
             if outcome.guarded:
                 outcome.notes += _with_examples(program, calls, outcome)
+            if program.has_modes:
+                outcome.notes += _in_modes(program, calls, outcome)
         except Wrong as wrong:
             return Outcome("wrong", str(wrong))
     return outcome
@@ -113,9 +115,16 @@ def _interpreted(program: Program, traced: TracedFunction, call: tuple[torch.Ten
     _same([after[k] for k in recording.changed], list(got[count:]), "the graph's interpreter, what it changes")
 
 
-def _compare(program: Program, run: Any, calls: list[tuple[torch.Tensor, ...]], level: str, outcome: Outcome) -> None:
+def _compare(
+    program: Program,
+    run: Any,
+    calls: list[tuple[torch.Tensor, ...]],
+    level: str,
+    outcome: Outcome,
+    training: bool | None = None,
+) -> None:
     """Call after call against eager PyTorch: results, arguments and state."""
-    net = program.make()
+    net = program.make(training)
     if hasattr(run, "reset_state"):
         run.reset_state()
     for number, call in enumerate(calls):
@@ -162,6 +171,23 @@ def _with_examples(program: Program, calls: list[tuple[torch.Tensor, ...]], outc
             notes.append(reason(error))
     _compare(program, traced, calls, "with examples", outcome)
     return notes
+
+
+def _in_modes(program: Program, calls: list[tuple[torch.Tensor, ...]], outcome: Outcome) -> list[str]:
+    """One trace in both modes, where the example runs in both; then calls in each."""
+    try:
+        for mode in (False, True):
+            _eager(program.make(mode), calls[0])
+    except Exception:
+        return []
+    try:
+        traced = unmoor.trace(program.make(), *copy.deepcopy(calls[0]), modes=("eval", "train"))
+    except UnmoorError as error:
+        return [reason(error)]
+    for mode in (False, True):
+        traced.train(mode)
+        _compare(program, traced, calls, f"traced in both modes, training={mode}", outcome, mode)
+    return []
 
 
 def _same(want: list[Any], got: list[Any], here: str) -> None:

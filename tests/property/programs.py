@@ -18,6 +18,15 @@ from torch import nn
 
 LARGEST = 1e3  # of an element: beyond, rounding would be all that a comparison sees
 FLOATS = (torch.float32, torch.float32, torch.float32, torch.float64)
+DTYPES = (*FLOATS, *FLOATS, torch.int64, torch.int64, torch.int32, torch.bool)
+HELD = ("torch.float32", "torch.float64", "torch.int64", "torch.int32", "torch.bool")
+STATES = (
+    "torch.zeros(3)",
+    "torch.ones(())",
+    "torch.zeros((), dtype=torch.int64)",
+    "torch.ones(2, 3, dtype=torch.float64)",
+    "torch.tensor([True, False, True])",
+)
 Sizes = dict[str, int]
 
 
@@ -38,15 +47,21 @@ class Program:
     arguments: tuple[Argument, ...]
     sizes: Sizes
     seed: int
+    training: bool = False
 
-    def make(self) -> nn.Module:
-        """A new module in its first state."""
+    def make(self, training: bool | None = None) -> nn.Module:
+        """A new module in its first state, in its own mode or in the one that is asked for."""
         name = f"program_{self.seed}.py"
         linecache.cache[name] = (len(self.source), None, self.source.splitlines(True), name)
         scope: dict[str, Any] = {"torch": torch, "math": math}
         exec(compile(self.source, name, "exec"), scope)
-        made: nn.Module = scope["Program"]().eval()
-        return made
+        made: nn.Module = scope["Program"]()
+        return made.train(self.training if training is None else training)
+
+    @property
+    def has_modes(self) -> bool:
+        """Whether it goes by its mode."""
+        return "self.training" in self.source
 
     def inputs(self, seed: int, sizes: Sizes | None = None) -> tuple[torch.Tensor, ...]:
         """Tensors whose elements are quarters: sums of some of them are exact."""
@@ -74,17 +89,18 @@ def program(r: random.Random, seed: int = 0, longest: int = 7) -> Program:
 class _Writer:
     def __init__(self, r: random.Random, seed: int) -> None:
         self.r, self.seed = r, seed
-        self.sizes = {"a": r.randint(2, 4), "b": r.choice([2, 3, 5])}
+        self.sizes = {"a": r.choice([2, 3, 4, 4, 3, 2, 1]), "b": r.choice([2, 3, 5, 2, 3, 5, 1, 0])}
+        self.training = r.random() < 0.2
         letters: tuple[str | int, ...] = ("a", "b", 3)
         self.arguments = tuple(
             Argument(
                 "xyz"[k],
                 tuple(r.choice(letters) for _ in range(r.choice([1, 2, 2, 2, 3]))),
-                r.choice([*FLOATS, *FLOATS, torch.int64, torch.bool]) if k else r.choice(FLOATS),
+                r.choice(DTYPES) if k or r.random() < 0.2 else r.choice(FLOATS),
             )
             for k in range(r.randint(1, 3))
         )
-        self.scope: dict[str, Any] = {"torch": torch, "math": math, "self": nn.Module()}
+        self.scope: dict[str, Any] = {"torch": torch, "math": math, "self": nn.Module().train(self.training)}
         self.lines: list[str] = []
         self.tensors: list[str] = []
         self.numbers: list[str] = []
@@ -97,10 +113,12 @@ class _Writer:
         for argument, tensor in zip(self.arguments, made.inputs(self.seed), strict=True):
             self.scope[argument.name] = tensor
             self.tensors.append(argument.name)
-        if self.r.random() < 0.35:
+        for _ in range(self.r.choice([0, 0, 0, 1, 1, 2])):
             self._buffer()
         for _ in range(length):
             self._statement()
+        if self.r.random() < 0.2:
+            self._statement(self._alias)
         shown = [n for n in reversed(self.tensors) if not n.startswith("self.")][: self.r.randint(1, 3)]
         results = [*shown, *([self.r.choice(self.numbers)] if self.numbers and self.r.random() < 0.15 else [])]
         body = "".join(f"        {line}\n" for line in self.lines)
@@ -111,12 +129,12 @@ class _Writer:
             f"{init}\n    def forward(self, {names}):\n{body}"
             f"        return {', '.join(results)}\n"
         )
-        return Program(source, self.arguments, self.sizes, self.seed)
+        return Program(source, self.arguments, self.sizes, self.seed, self.training)
 
     # -- parts --------------------------------------------------------------------------------
     def _buffer(self) -> None:
         name = f"s{len(self.buffers)}"
-        value = self.r.choice(["torch.zeros(3)", "torch.ones(())", "torch.zeros((), dtype=torch.int64)"])
+        value = self.r.choice(STATES)
         self.buffers.append((name, value))
         self.scope["self"].register_buffer(name, eval(value))
         self.tensors.append(f"self.{name}")
@@ -157,6 +175,14 @@ class _Writer:
                 f"{v}.shape[{axis}] // 2",
                 f"({v}.shape[{axis}] + 1) // 2",
                 f"math.ceil({v}.shape[{axis}] / 2)",
+                f"int({v}.shape[{axis}] * 0.5)",
+                f"int({v}.shape[{axis}] / 2) + 1",
+                f"math.floor({v}.shape[{axis}] * 1.5)",
+                f"round({v}.shape[{axis}] / 2)",
+                f"-(-{v}.shape[{axis}] // 2)",
+                f"{v}.shape[{axis}] % 2 + 1",
+                f"abs({v}.shape[{axis}] - 3)",
+                f"len({v})",
                 f"max({v}.shape[{axis}] - 1, 1)",
                 f"min({v}.shape[{axis}], 3)",
                 f"{v}.numel() // max({v}.shape[0], 1)",
@@ -181,6 +207,7 @@ class _Writer:
         rank = self.n(v)
         d = self.axis(v)
         two = sorted(self.r.sample(range(rank), 2)) if rank > 1 else [0, 0]
+        cut = self.r.choice(["1", self.size(), f"{v}.shape[{d}] // 2"])
         order = list(range(rank))
         self.r.shuffle(order)
         forms: list[Callable[[], str]] = [
@@ -195,6 +222,13 @@ class _Writer:
             lambda: f"{v}.flatten({two[0]}, {two[1]})",
             lambda: f"{v}.chunk(2, {d})[{self.r.choice([0, -1])}]",
             lambda: f"torch.split({v}, 2, {d})[0]",
+            lambda: f"torch.split({v}, [1, {v}.shape[{d}] - 1], {d})[{self.r.choice([0, 1])}]",
+            lambda: f"{v}.split({cut}, dim={d})[{self.r.choice([0, -1])}]",
+            lambda: f"{v}.tensor_split(2, {d})[1]",
+            lambda: f"{v}[..., {self.r.choice(['-1', '0', '1:', ':-1', '-2:', 'None'])}]",
+            lambda: f"{v}.T",
+            lambda: f"{v}.swapaxes(0, -1)",
+            lambda: f"{v}.unflatten({d}, (-1, 1))",
             lambda: f"{v}.unbind({d})[{self.r.choice([0, -1])}]",
             lambda: f"{v}.view({v}.shape[0], -1)",
             lambda: f"{v}.view(-1)",
@@ -228,6 +262,13 @@ class _Writer:
             lambda: f"{v}.reshape(-1)[0] > {self.v()}.reshape(-1)[-1]",
             lambda: f"int({v}.sum()) >= 1",
             lambda: f"{v}.dim() > 1",
+            lambda: "self.training",
+            lambda: f"{v}.reshape(-1).tolist()[0] > {c}",
+            lambda: f"{v}.argmax() == 0",
+            lambda: f"{v}.dtype == torch.float32",
+            lambda: f"{v}.mean(dtype=torch.float64).abs().item() <= {c}",
+            lambda: f"{v}.isnan().any() or {v}.sum() > {c}",
+            lambda: f"{self.size()} % 2 == 0",
         ]
         return self.r.choice(forms)()
 
@@ -262,6 +303,13 @@ class _Writer:
                     f"{v} / 2",
                     f"{v}.sign()",
                     f"{v} ** 2",
+                    f"{v}.to(torch.int32)",
+                    f"{v}.bool()",
+                    f"~({v} > 0)",
+                    f"{v}.round()",
+                    f"torch.nn.functional.gelu({v}.float())",
+                    f"torch.nn.functional.dropout({v}, 0.5, training=False)",
+                    f"{v}.nan_to_num()",
                 ]
             )
         if kind < 0.58:
@@ -280,6 +328,13 @@ class _Writer:
                     f"{v}.expand_as({w})",
                     f"torch.broadcast_tensors({v}, {w})[0]",
                     f"{v} / ({w}.abs() + 1)",
+                    f"torch.minimum({v}, {w})",
+                    f"({v} > 0) & ({w} > 0)",
+                    f"torch.where({v} > {w}, {v}, {w})",
+                    f"{v}.type_as({w})",
+                    f"{v}.to({w}.dtype) + {w}",
+                    f"torch.lerp({v}, {w}, 0.5)",
+                    f"{v} + {w}.item()",
                 ]
             )
         if kind < 0.70:
@@ -303,6 +358,13 @@ class _Writer:
                     f"{v}.mean()",
                     f"{v}.sort({d})[0]",
                     f"{v}.norm()",
+                    f"{v}.topk(1, {d})[0]",
+                    f"{v}.count_nonzero({d})",
+                    f"{v}.sum(({d}, {self.axis(v)}){keep})",
+                    f"{v}.std({d})",
+                    f"torch.nn.functional.layer_norm({v}, ({v}.shape[-1],))",
+                    f"torch.logsumexp({v}, {d})",
+                    f"{v}.cummax({d})[0]",
                 ]
             )
         if kind < 0.77:
@@ -315,6 +377,13 @@ class _Writer:
                     f"{v} @ {v}.mT",
                     f"torch.einsum('i,j->ij', {v}, {w})",
                     f"torch.einsum('...i,...i->...', {v}, {w})",
+                    f"torch.einsum('ij,jk->ik', {v}, {w})",
+                    f"torch.einsum('ij,kj->ik', {v}, {w})",
+                    f"torch.einsum('...ij->...ji', {v})",
+                    f"torch.einsum('bij,bjk->bik', {v}, {w})",
+                    f"torch.einsum('ii->i', {v})",
+                    f"torch.einsum('ij->', {v})",
+                    f"torch.nn.functional.linear({v}, {w})",
                 ]
             )
         if kind < 0.85:
@@ -331,6 +400,13 @@ class _Writer:
                     f"{v}.gather({d}, {v}.argsort({d}))",
                     f"torch.nn.functional.pad({v}, (1, 1))",
                     f"{v}.tril()",
+                    f"{w}[{w} > 0]",
+                    f"{v}[{v}.reshape(-1)[0].abs().long() % {v}.shape[0]]",
+                    f"{v}.masked_select({w} > 0)",
+                    f"{v}.scatter({d}, {v}.argsort({d}), 0.5)",
+                    f"{v}.index_add({d}, torch.arange({v}.shape[{d}]), {v})",
+                    f"torch.cat([{v}[:1], {v}, {v}[-1:]])",
+                    f"torch.hstack([{v}, {w}])",
                 ]
             )
         if kind < 0.95:
@@ -351,10 +427,19 @@ class _Writer:
                     "torch.tensor([1.0, 2.0, 3.0])",
                     f"{v}.sum() / {n}",
                     f"torch.linspace(0, 1, {n})",
+                    f"torch.arange({n}, 0, -1)",
+                    f"torch.arange(0, {n}, 2, dtype=torch.float64)",
+                    f"torch.zeros({n}, dtype=torch.int64)",
+                    f"torch.tensor([{n}, {m}])",
+                    f"torch.tensor({n}, dtype=torch.float32)",
+                    f"{v}.new_full(({n},), {self.c()})",
+                    f"{v}.repeat({n}, *[1] * ({v}.dim() - 1))",
+                    f"torch.ones({n}, {m}).triu(1)",
                 ]
             )
         if self.numbers:
-            return f"{v} * {self.r.choice(self.numbers)}"
+            number = self.r.choice(self.numbers)
+            return self.r.choice([f"{v} * {number}", f"{v} + {number}", f"torch.full_like({v}, {number})"])
         return f"{v} + {self.c()}"
 
     def write_in_place(self, target: str) -> str:
@@ -377,16 +462,26 @@ class _Writer:
             lambda: f"{target}.transpose(0, -1).add_(1)",
             lambda: f"{target}.relu_()",
             lambda: f"{target}.unsqueeze(0).mul_(2)",
+            lambda: f"{target}[..., -1] = {self.r.choice([self.c(), w])}",
+            lambda: f"{target}.view(-1)[1:] -= 1",
+            lambda: f"{target}[:{self.size()}].add_({self.c()})",
+            lambda: f"{target}.copy_({target}.flip(0))",
+            lambda: f"{target}.chunk(2)[0].zero_()",
+            lambda: f"{target}.diagonal().fill_(1)",
+            lambda: f"{target}.index_fill_(0, torch.tensor([0]), {self.c()})",
+            lambda: f"{target}.logical_not_()",
         ]
         return self.r.choice(forms)()
 
     # -- statements ---------------------------------------------------------------------------
-    def _statement(self) -> None:
-        """One more statement, unless many tries give none that runs."""
+    def _statement(self, form: Callable[[], tuple[list[str], dict[str, str]]] | None = None) -> None:
+        """One more statement, of any form or of one, unless many tries give none that runs."""
         for _ in range(30):
             kind = self.r.random()
             try:
-                if kind < 0.62:
+                if form is not None:
+                    lines, made = form()
+                elif kind < 0.62:
                     lines, made = self._assignment()
                 elif kind < 0.80:
                     target = self.v()
@@ -415,17 +510,59 @@ class _Writer:
 
     def _number(self) -> tuple[list[str], dict[str, str]]:
         name = self.fresh("n")
-        value = self.r.choice([self.size(), f"{self.v()}.sum().item()", f"{self.size()} / 2", f"float({self.size()})"])
+        value = self.r.choice(
+            [
+                self.size(),
+                self.size(),
+                f"{self.v()}.sum().item()",
+                f"{self.size()} / 2",
+                f"float({self.size()})",
+                f"{self.v()}.reshape(-1)[0].item()",
+                f"{self.v()}.reshape(-1).tolist()[-1]",
+                f"sum({self.v()}.shape)",
+                f"{self.size()} ** 0.5",
+                f"int({self.v()}.sum().item()) + 1",
+            ]
+        )
         return [f"{name} = {value}"], {name: "number"}
 
     def _branch(self) -> tuple[list[str], dict[str, str]]:
         form = self.r.random()
         target = self.v()
         if form < 0.2:
-            count = self.r.choice(["2", f"{self.v(least=1)}.shape[0]", "3"])
-            return [f"for i in range({count}):", f"    {target} = {target} * 0.5 + i"], {}
-        if form < 0.3:
-            return [f"while {target}.sum() < 2.3 and {target}.max() < 9:", f"    {target} = {target} + 1"], {}
+            return self._loop(target), {}
+        if form < 0.3:  # of few turns, whatever it begins with
+            return [f"while {target}.sum() < 2.3 and {target}.max() < 9:", f"    {target} = {target}.abs() * 2 + 1"], {}
+        return self._if(target), {}
+
+    def _loop(self, target: str) -> list[str]:
+        """A loop over sizes, rows, or as often as data say, that makes a tensor anew or writes in it."""
+        head = self.r.choice(
+            [
+                "for i in range(2):",
+                f"for i in range({self.v(least=1)}.shape[0]):",
+                f"for i in range(min({self.size()}, 3)):",
+                f"for i in range(int({self.v()}.sum().abs().clamp(max=3))):",
+                f"for i in range({self.v()}.reshape(-1)[0].long().abs().item()):",
+                f"for i, row in enumerate({target}):",
+                f"for i, row in enumerate({target}.unbind(0)):",
+            ]
+        )
+        if "row" in head:
+            body = self.r.choice(["row.add_(1)", "row.mul_(2)", "row[..., 0] = i", f"{target}[i] = row * 2"])
+        else:
+            body = self.r.choice(
+                [
+                    f"{target} = {target} * 0.5 + i",
+                    f"{target}[i % len({target})] += 1",
+                    f"{target}.select(0, i % {target}.shape[0]).mul_(2)",
+                    f"{target}[..., i:].add_({self.c()})",
+                    f"{target}.add_(i)",
+                ]
+            )
+        return [head, f"    {body}"]
+
+    def _if(self, target: str) -> list[str]:
         self.depth += 1
         try:
             bodies = [self._side(target), self._side(target)]
@@ -434,12 +571,19 @@ class _Writer:
         lines = [f"if {self.condition()}:", *(f"    {line}" for line in bodies[0])]
         if self.r.random() < 0.7:
             lines += ["else:", *(f"    {line}" for line in bodies[1])]
-        return lines, {}
+        return lines
+
+    def _alias(self) -> tuple[list[str], dict[str, str]]:
+        """Another name, or a view, of a tensor: a result beside what it shares memory with."""
+        name, v = self.fresh("v"), self.v()
+        return [f"{name} = {self.r.choice([v, self.view(v)])}"], {name: "tensor"}
 
     def _side(self, target: str) -> list[str]:
         lines = []
         for _ in range(self.r.randint(1, 2)):
-            if self.r.random() < 0.35:
+            if self.depth < 3 and self.r.random() < 0.12:
+                lines += self._if(target)
+            elif self.r.random() < 0.35:
                 lines.append(self.write_in_place(target))
             elif target.startswith("self."):
                 lines.append(f"{target} = {target} * 0.5")
@@ -461,7 +605,7 @@ class _Writer:
             fine = all(
                 isinstance(t, torch.Tensor)
                 and t.numel() < 2000
-                and str(t.dtype) in ("torch.float32", "torch.float64", "torch.int64", "torch.bool")
+                and str(t.dtype) in HELD
                 and (t.numel() == 0 or bool(t.double().abs().max() < LARGEST))
                 for t in held
             )

@@ -41,7 +41,7 @@ from unmoor.capture.tracks import Track, Tracks, elements
 from unmoor.capture.twice import Place, check_again, check_other_values, outer_numbers, taken_apart
 from unmoor.dtypes import BY_TORCH_NAME
 from unmoor.errors import Unsupported
-from unmoor.ir.graph import NOWHERE, Arg, Graph, Source, Value, captured, values_of
+from unmoor.ir.graph import NOWHERE, Arg, Graph, Source, Value, values_of
 from unmoor.ir.program import GENERATOR
 from unmoor.ir.recording import ExampleTensor, Froze, RecordedState, Recording
 from unmoor.ir.signature import Mapping as MappingOf
@@ -254,7 +254,7 @@ class _Trace:
 
     def _used(self, outputs: tuple[Arg, ...]) -> set[Value]:
         """What the recording reads."""
-        used = {value for node in self.tape.nodes for value in (*node.inputs, *captured(node))}
+        used = {value for node in self.tape.nodes for value in node.used}
         return used | set(values_of(outputs))
 
     def _add_state(self, state: StateTensor) -> RecordedState:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
@@ -10,6 +11,7 @@ import numpy as np
 from unmoor import archive, capture, codegen
 from unmoor.compiler import Compiled, check_returned, first_passes, refuse_pinned
 from unmoor.errors import SignatureError, UnmoorError, Unsupported
+from unmoor.ir.graph import Source
 from unmoor.ir.named import Dim
 from unmoor.ir.printer import print_graph, print_kernel, print_program
 from unmoor.ir.program import Image
@@ -23,7 +25,7 @@ from unmoor.jit.listing import Listing
 from unmoor.jit.progress import telling
 from unmoor.jit.report import MethodReport, Report
 from unmoor.jit.specialisations import Group, Specialisations
-from unmoor.merge import Merged
+from unmoor.merge import Known, Merged
 from unmoor.options import Options
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 Dims = Mapping[str, Sequence[str | int | Dim | None]]
 METHOD = "forward"
 FORCED = 48  # calls that are sent along paths which no example took, for each example that is added
+TURNS = 16  # of them, how many at one line: a loop on data could go on for ever
 
 
 @overload
@@ -180,24 +183,35 @@ class TracedFunction:
 
         They are recorded by calls on the examples that are sent there; those are added to both lists.
         """
-        tried = set()
+        known, sources = Known(recordings), [*originals]
+        made: list[Recording] = []
+        tried: set[tuple[int, tuple[bool, ...]]] = set()
+        calls: Counter[Source] = Counter()
         for _ in range(FORCED):
-            side = next((s for s in merged.open if (s.run, s.way) not in tried), None)
+            sides = (s for s in known.open if (s.run, s.way) not in tried and calls[s.source] < TURNS)
+            side = next(sides, None)
             if side is None:
                 break
             tried.add((side.run, side.way))
-            original = originals[side.run]
+            calls[side.source] += 1
+            original = sources[side.run]
             for decisions in ((*side.way, *side.on), side.way):
-                made = original and original.forced(decisions)
-                if not made:
+                recording = original and original.forced(decisions)
+                if not recording:
                     continue
                 try:
-                    merged = Merged([*recordings[:-1], made, recordings[-1]])
+                    known.add(recording)
                 except Unsupported:
                     continue
-                recordings.insert(-1, made)
-                originals.insert(-1, original)
+                made.append(recording)
+                sources.append(original)
                 break
+        try:
+            merged = Merged([*recordings[:-1], *made, recordings[-1]])
+        except Unsupported:
+            return merged
+        recordings[-1:-1] = made
+        originals[-1:-1] = sources[len(originals) :]
         return merged
 
     def _use_instead(self, merged: Recording, examples: list[Recording]) -> None:

@@ -1,5 +1,5 @@
 """Merging: recordings of one callable that took different paths become one recording with branches."""
 
-from unmoor.merge.merge import Merged, Open
+from unmoor.merge.merge import Known, Merged
 
-__all__ = ["Merged", "Open"]
+__all__ = ["Known", "Merged"]

@@ -22,8 +22,10 @@ from unmoor.merge.structure import Unbound, structured
 
 @dataclass(frozen=True)
 class Open:
-    """A side that nothing is known of: which recording comes there, the decisions that lead to it and into it, and
-    those that another recording made from there on."""
+    """A side that nothing is known of: its line, which recording comes there, the decisions that lead to it and into
+    it, and those that another recording made from there on."""
+
+    source: Source
 
     run: int
     way: tuple[bool, ...]
@@ -33,8 +35,7 @@ class Open:
 class Merged:
     """One recording that takes the path of each; the first one's example and structures are kept.
 
-    `is_new` tells whether the last one takes a path that no other takes. `open` are sides that nothing is known of,
-    though some path takes that side at the same line.
+    `is_new` tells whether the last one takes a path that no other takes.
 
     Raises Unsupported with the user's line where the runs differ without a guard that told them apart.
     """
@@ -51,7 +52,6 @@ class Merged:
             paths = _Paths(prepared, joins=False)
             graph = structured(paths.root, prepared)
         self.is_new = paths.last_is_new
-        self.open = paths.open()
         first = recordings[0]
         told = {(a.froze, a.text, a.source): a for r in reversed(recordings) for a in reversed(r.assumptions)}
         steps = after(paths.root)
@@ -78,6 +78,32 @@ class Merged:
         )
 
 
+class Known:
+    """The paths of recordings, to which others are added one by one, to learn which sides are still open."""
+
+    def __init__(self, recordings: Sequence[Recording]) -> None:
+        self._recordings = list(recordings)
+        self._prepared = Prepared(tuple(recordings))
+        try:
+            self._paths = _Paths(self._prepared, joins=True)
+        except _Differs:
+            self._prepared = Prepared(tuple(recordings))
+            self._paths = _Paths(self._prepared, joins=False)
+
+    def add(self, recording: Recording) -> None:
+        """One more path. Unsupported where it does not fit to the others, which stay as they are."""
+        if set(recording.changed) <= set(self._prepared.changed):
+            self._paths.add(self._prepared.add(recording))
+            self._recordings.append(recording)
+        else:  # every path gives more than it did
+            self.__dict__.update(Known([*self._recordings, recording]).__dict__)
+
+    @property
+    def open(self) -> list[Open]:
+        """Sides that nothing is known of, though some path takes that side at the same line."""
+        return self._paths.open()
+
+
 class _Ambiguous(Exception):
     """A run leaves the known paths where its values do not tell which of the known ones they are."""
 
@@ -96,7 +122,7 @@ class _Paths:
         self.root = Edge(None, dict(zip(first.inputs, prepared.first.graph.inputs, strict=True)))
         self._chain(self.root, first.steps, 0, len(first.steps), first.outputs)
         for run in others:
-            self._add(run)
+            self.add(run)
 
     def _signature(self, run: Run) -> tuple[object, ...]:
         """What tells a run's path: each of its guards, and how that went."""
@@ -111,7 +137,8 @@ class _Paths:
         return None if node is None else (node.op, self._shape(node.args))
 
     # -- one more path ------------------------------------------------------------------------
-    def _add(self, run: Run) -> None:
+    def add(self, run: Run) -> None:
+        """The path of one more run. Unsupported where it does not fit to the others, which stay as they are."""
         barred = 0  # joins before this step would leave the run where it cannot be told apart
         while True:
             try:
@@ -121,8 +148,17 @@ class _Paths:
 
     def _follow(self, run: Run, barred: int) -> None:
         """Walk along the known paths, with new sides where the run takes them."""
+        changes: list[tuple[Step, bool]] = []
+        try:
+            self._follow_with(changes, run, barred)
+        except (_Ambiguous, _Differs):
+            for changed, way in changes:
+                del changed.sides[way]
+            self._forget()
+            raise
+
+    def _follow_with(self, changes: list[tuple[Step, bool]], run: Run, barred: int) -> None:
         match = Match(dict(zip(self.inputs, run.inputs, strict=True)), self.definitions, self.prepared.fixed)
-        changes: list[tuple[Step, bool, Edge]] = []
         edge, at, joined = Edge(self.root.to, {}, self.root.outputs), 0, 0
         while True:
             left = self._walk(match, edge, run, at)
@@ -134,14 +170,11 @@ class _Paths:
             except _Ambiguous:
                 if not joined:
                     raise _Differs(step, "it cannot be told which of two known values it goes on with") from None
-                for changed, way, _ in changes:  # begin again, and do not join where it was joined last
-                    del changed.sides[way]
-                self._forget(changes)
-                raise _Ambiguous(joined + 1) from None
+                raise _Ambiguous(joined + 1) from None  # begin again, and do not join where it was joined last
             found = self._join(step, run, at, barred, values)
             start = Edge(None, values)
             step.sides[side] = start
-            changes.append((step, side, start))
+            changes.append((step, side))
             if found is None:
                 self._finish(start, run, at)
                 return
@@ -150,7 +183,7 @@ class _Paths:
             match = Match(dict(pairs), self.definitions, self.prepared.fixed)
             edge, at, joined = Edge(known), end, end
 
-    def _forget(self, changes: list[tuple[Step, bool, Edge]]) -> None:
+    def _forget(self) -> None:
         """What was added is gone: the places and ends that can still be reached are the known ones."""
         reached = after(self.root)
         self.places.clear()
@@ -330,6 +363,9 @@ class _Paths:
             return None
         steps = after(self.root)
         before = {e: s for s in steps for e in s.sides.values()}
+        ways_to: dict[Step | None, list[Edge]] = defaultdict(list)
+        for edge in before:
+            ways_to[edge.to].append(edge)
         best: tuple[Step, int, Pairs] | None = None
         for edge in into:
             found = Pairs(self.definitions, self.prepared.fixed)
@@ -351,7 +387,7 @@ class _Paths:
                 fits = all(found.pop(x, y) is y for x, y in zip(a.outputs, b.outputs, strict=True))
                 fits = fits and not any(y in found.values() for y in b.outputs) and found.add(a.args, b.args)
                 fits = fits and all(unlike(x, y, found.add) is None for x, y in zip(a.blocks, b.blocks, strict=True))
-                ways = [e for s in steps for e in s.sides.values() if e.to is known]
+                ways = ways_to[known]
                 if not fits or len(ways) != 1 or known.known is not None or ways[0].values.keys() & found.keys():
                     break
                 count -= 1
@@ -380,7 +416,9 @@ class _Paths:
                 like = taken.get((step.node.source, side))
                 if step.is_guard and side not in step.sides and like is not None:
                     way = (*self._decisions(step.run)[: step.asked], side)
-                    found.append(Open(step.run, way, tuple(self._decisions(like.run)[like.asked + 1 :])))
+                    found.append(
+                        Open(step.node.source, step.run, way, tuple(self._decisions(like.run)[like.asked + 1 :]))
+                    )
         return found
 
     def _decisions(self, run: int) -> list[bool]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from unmoor.ir.graph import Arg, Node, Value, captured, values_of
+from unmoor.ir.graph import Arg, Node, Value, values_of
 from unmoor.ir.recording import Held
 
 GUARD = "prim::guard"
@@ -65,7 +65,7 @@ class Step:
     @cached_property
     def reads(self) -> tuple[Arg, ...]:
         """The arguments, and what the blocks use from outside."""
-        return (*self.node.args, *captured(self.node))
+        return (*self.node.args, *self.node.captured)
 
     @property
     def is_guard(self) -> bool:

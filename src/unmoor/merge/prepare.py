@@ -31,11 +31,19 @@ class Prepared:
         self.first = recordings[0]
         self.definitions = Definitions()
         self.constants: list[Constant] = []
-        for recording in recordings:
-            self._check(recording)
         self.changed = tuple(sorted({k for r in recordings for k in r.changed}))
-        self.runs = [self._run(number, recording) for number, recording in enumerate(recordings)]
-        self.fixed = {c.value for c in self.constants}
+        self.runs: list[Run] = []
+        self.fixed: set[Value] = set()
+        for recording in recordings:
+            self.add(recording)
+
+    def add(self, recording: Recording) -> Run:
+        """The run of one more recording, which changes no other inputs than the ones before."""
+        self._check(recording)
+        run = self._run(len(self.runs), recording)
+        self.runs.append(run)
+        self.fixed.update(c.value for c in self.constants)
+        return run
 
     def _check(self, recording: Recording) -> None:
         first = self.first

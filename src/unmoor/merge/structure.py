@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from unmoor.errors import UnmoorError
-from unmoor.ir.graph import Arg, Block, Graph, Names, Node, Value, captured, map_arg
+from unmoor.ir.graph import Arg, Block, Graph, Names, Node, Value, map_arg
 from unmoor.ir.recording import EVERY
 from unmoor.ir.types import Type
 from unmoor.merge.paths import Edge, Step, after, needs
@@ -93,7 +93,7 @@ class _Writer:
         """A node's own blocks in the graph's values, with fresh names inside."""
         if not node.blocks:
             return ()
-        mapping: Env = {v: self.arg(v, env, nodes) for v in captured(node)}
+        mapping: Env = {v: self.arg(v, env, nodes) for v in node.captured}
         mapping.update((v, Value(self.names.fresh(v.name), v.type)) for v in _defined(node.blocks))
         return _renamed(node.blocks, mapping)
 
