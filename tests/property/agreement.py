@@ -17,13 +17,14 @@ import unmoor
 from unmoor import capture, codegen
 from unmoor.compiler.pipeline import RECORDED, TYPED
 from unmoor.dtypes import numbers_of
-from unmoor.errors import NotTraced, SignatureError, UnmoorError, Unsupported
+from unmoor.errors import NotTraced, SignatureError, Unsupported
 from unmoor.jit import specialisations
 from unmoor.jit.traced import TracedFunction
 from unmoor.options import Options
 from unmoor.reference import run_graph
 
 SIZES = (1, 2, 3, 5, 7, 0)
+REFUSALS = (NotTraced, SignatureError, Unsupported)  # any other error is a fault
 
 
 class SharedLinker(specialisations.Linker):
@@ -63,7 +64,7 @@ def check(program: Program, r: random.Random, skip: str | None = None) -> Outcom
         warnings.simplefilter("ignore")
         try:
             traced = _trace(program, calls[0], skip)
-        except UnmoorError as error:
+        except REFUSALS as error:
             return Outcome("refused", reason(error))
         try:
             _interpreted(program, traced, calls[0])
@@ -137,7 +138,7 @@ def _compare(
         given = copy.deepcopy(call)
         try:
             got = run(*given)
-        except (NotTraced, SignatureError, Unsupported) as error:
+        except REFUSALS as error:
             if not isinstance(want, Exception):
                 if number == 0 and not isinstance(error, NotTraced):
                     raise Wrong(f"{here}: the example itself is refused: {error}") from None
@@ -167,7 +168,7 @@ def _with_examples(program: Program, calls: list[tuple[torch.Tensor, ...]], outc
             continue
         try:
             traced.add_example(*copy.deepcopy(call))
-        except UnmoorError as error:
+        except REFUSALS as error:
             notes.append(reason(error))
     _compare(program, traced, calls, "with examples", outcome)
     return notes
@@ -182,7 +183,7 @@ def _in_modes(program: Program, calls: list[tuple[torch.Tensor, ...]], outcome: 
         return []
     try:
         traced = unmoor.trace(program.make(), *copy.deepcopy(calls[0]), modes=("eval", "train"))
-    except UnmoorError as error:
+    except REFUSALS as error:
         return [reason(error)]
     for mode in (False, True):
         traced.train(mode)

@@ -69,9 +69,67 @@ def reshape_seen_by_a_branch_alone(x):
     return w.sum() * 2 if x.sum() > 0 else (w.reshape(-1) + 1).sum()
 
 
+def found_beside_more_work(x):
+    v = x[x > 0]
+    w = x.clone()
+    w.view(-1)[1:] -= 1
+    return v, w
+
+
+def guard_on_an_element_of_a_bool(x):
+    return x * 2 if (x > 0).reshape(-1)[-1].item() > 0.37 else x + 1
+
+
+def chunks_of_nothing(x):
+    return x.chunk(2)[-1] + 1, x.T.tensor_split(2)[1]
+
+
+def unflattened_beside_nothing(x):
+    return x.unflatten(-1, (-1, 1)) + 1
+
+
+@pytest.mark.parametrize("fn", [chunks_of_nothing, unflattened_beside_nothing])
+def test_nothing_has_its_pieces(fn):
+    traced = unmoor.trace(fn, torch.ones(0, 3))
+    torch.testing.assert_close(traced(torch.ones(0, 3)), fn(torch.ones(0, 3)))
+
+
+def diagonal_by_name(x):
+    return torch.einsum("ii->i", x)
+
+
+def split_off_one(x):
+    return torch.split(x, [1, x.shape[0] - 1])[1] + 1
+
+
+@pytest.mark.parametrize(("fn", "sizes"), [(diagonal_by_name, (3, 1)), (split_off_one, (0, 3))])
+def test_what_eager_refuses_is_refused(fn, sizes):
+    traced = unmoor.trace(fn, torch.ones(3, 3))
+    with pytest.raises((unmoor.SignatureError, unmoor.NotTraced)):
+        traced(torch.ones(sizes))
+
+
+def test_state_that_one_path_alone_changes_is_refused():
+    class Net(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("n", torch.zeros(3))
+
+        def forward(self, x):
+            if x.sum() > 0:
+                self.n += 1
+            return x + 1
+
+    traced = unmoor.trace(Net(), -torch.ones(2))
+    with pytest.raises(unmoor.Unsupported, match="changes other state"):
+        traced.add_example(torch.ones(2))
+
+
 @pytest.mark.parametrize(
     "fn",
     [
+        found_beside_more_work,
+        guard_on_an_element_of_a_bool,
         repeated_and_turned,
         through_a_view_of_what_a_factory_made,
         of_a_count,

@@ -392,7 +392,7 @@ class _Emission:
         def moved(i: Instruction) -> Instruction:
             i = replace(i, ints=tuple(final[r] for r in i.ints))
             if i.opcode is Opcode.CALL:
-                i = replace(i, extent=final[i.extent])
+                i = replace(i, extent=final[i.extent], grain=None if i.grain is None else final[i.grain])
             if i.count:
                 first, count = spans[i.count]
                 i = replace(i, first=first, count=count)

@@ -182,6 +182,13 @@ class _Preparation:
         if node is not None and is_inline(node):
             self.anchors.add(value)
 
+    def anchor_condition(self, node: Node) -> None:
+        """What a guard, branch or loop tests is of rank 0 itself, and not by another name of memory."""
+        for value in node.args[:2]:
+            source = self.producer.get(value) if isinstance(value, Value) else None
+            if source is not None and source.op == RESHAPE:
+                self.anchors.add(source.output)
+
     def anchor_dividing_reshape(self, node: Node) -> None:
         value = node.output
         if self.in_memory(value):
@@ -226,6 +233,8 @@ def prepare(graph: Graph) -> tuple[Graph, frozenset[Value]]:
             if node.op in ("prim::guard", "prim::If", "prim::Loop") or kind_of(node) is Kind.BUILTIN:
                 for value in node.used:
                     work.anchor(value)
+            if node.op in ("prim::guard", "prim::If", "prim::Loop"):
+                work.anchor_condition(node)
             work.nodes.append(node)
     for value in values_of(graph.outputs):
         work.anchor(value)

@@ -93,7 +93,13 @@ class Known:
     def add(self, recording: Recording) -> None:
         """One more path. Unsupported where it does not fit to the others, which stay as they are."""
         if set(recording.changed) <= set(self._prepared.changed):
-            self._paths.add(self._prepared.add(recording))
+            self._prepared.check(recording)
+            run = self._prepared.add(recording)
+            try:
+                self._paths.add(run)
+            except Unsupported:
+                self._prepared.runs.remove(run)
+                raise
             self._recordings.append(recording)
         else:  # every path gives more than it did
             self.__dict__.update(Known([*self._recordings, recording]).__dict__)

@@ -14,7 +14,7 @@ from unmoor.ir.types import BOOL, INT
 from unmoor.merge.paths import GUARD, Definitions, Step, is_pure
 
 
-@dataclass
+@dataclass(eq=False)
 class Run:
     """One recording: what it starts from, its steps, and what it gives."""
 
@@ -31,6 +31,8 @@ class Prepared:
         self.first = recordings[0]
         self.definitions = Definitions()
         self.constants: list[Constant] = []
+        for recording in recordings:
+            self.check(recording)
         self.changed = tuple(sorted({k for r in recordings for k in r.changed}))
         self.runs: list[Run] = []
         self.fixed: set[Value] = set()
@@ -38,14 +40,14 @@ class Prepared:
             self.add(recording)
 
     def add(self, recording: Recording) -> Run:
-        """The run of one more recording, which changes no other inputs than the ones before."""
-        self._check(recording)
+        """The run of one more recording, which has passed the check and changes no other inputs than those before."""
         run = self._run(len(self.runs), recording)
         self.runs.append(run)
         self.fixed.update(c.value for c in self.constants)
         return run
 
-    def _check(self, recording: Recording) -> None:
+    def check(self, recording: Recording) -> None:
+        """Unsupported where a recording cannot be merged with the first, whatever its path."""
         first = self.first
         if recording.arguments != first.arguments:
             raise Unsupported("the arguments of this example have another structure than those of the trace")

@@ -158,6 +158,8 @@ def _once(aten: Aten, x: Any, names: list[str]) -> tuple[Any, list[str]]:
         name = next(n for n in names if names.count(n) > 1)
         i = names.index(name)
         j = names.index(name, i + 1)
+        if not aten.facts.equal(aten.shape(x)[i], aten.shape(x)[j]):
+            raise SignatureError(f"einsum: {name!r} names axes of {aten.shape(x)[i]} and {aten.shape(x)[j]}")
         x = aten.diagonal(x, 0, i, j)
         names = [n for k, n in enumerate(names) if k not in (i, j)] + [name]
     return x, names

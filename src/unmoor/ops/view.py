@@ -353,7 +353,15 @@ def unflatten(b: Builder, x: Any, axis: int, sizes: Sequence[Any]) -> Any:
     """One axis as several."""
     type_ = b.type_of(x)
     a = axis_of(axis, type_.rank)
-    return reshape(b, x, (*type_.shape[:a], *sizes, *type_.shape[a + 1 :]))
+    given = [dim(s) for s in sizes]
+    if given.count(const(-1)) == 1:  # told by this axis alone, also where another is of size 0
+        known = product(d for d in given if d != -1)
+        if b.facts.equal(known, 0):
+            raise SignatureError("a size of -1 cannot be told beside a size of 0")
+        given[given.index(const(-1))] = type_.shape[a] // known
+    if not b.facts.equal(product(given), type_.shape[a]):
+        raise SignatureError(f"sizes {given} do not fit the axis of {type_.shape[a]}")
+    return reshape(b, x, (*type_.shape[:a], *given, *type_.shape[a + 1 :]))
 
 
 def cat(b: Builder, tensors: Sequence[Any], axis: int) -> Any:
@@ -385,6 +393,11 @@ def stack(b: Builder, tensors: Sequence[Any], axis: int) -> Any:
 
 def split(b: Builder, x: Any, sizes: Sequence[Any], axis: int) -> tuple[Any, ...]:
     """Pieces of the given sizes along an axis."""
+    type_ = b.type_of(x)
+    if not all(b.facts.at_most(0, size) for size in sizes):
+        raise SignatureError("split needs sizes that are not negative")
+    if not b.facts.equal(sum(map(dim, sizes), const(0)), type_.shape[axis_of(axis, type_.rank)]):
+        raise SignatureError(f"split needs sizes that add up to that of the axis, {type_.shape[axis]}")
     parts, start = [], const(0)
     for size in sizes:
         parts.append(slice_(b, x, axis, start, start + size, 1))
@@ -403,14 +416,16 @@ def split_equally(b: Builder, x: Any, size: Any, axis: int) -> tuple[Any, ...]:
 
 
 def chunk(b: Builder, x: Any, chunks: int, axis: int) -> tuple[Any, ...]:
-    """At most `chunks` pieces of one size along an axis."""
+    """At most `chunks` pieces of one size along an axis; of no elements, just so many."""
     type_ = b.type_of(x)
     size = type_.shape[axis_of(axis, type_.rank)]
     whole, rest = size // chunks, size % chunks
     if rest == 0:
         return split(b, x, [whole] * chunks, axis)
     total = b.facts.int_of(size)
-    return split_equally(b, x, max(-(-total // chunks), 1), axis)
+    if total == 0:
+        return split(b, x, [const(0)] * chunks, axis)
+    return split_equally(b, x, -(-total // chunks), axis)
 
 
 def unbind(b: Builder, x: Any, axis: int) -> tuple[Any, ...]:
@@ -499,7 +514,7 @@ def _np_split(x: np.ndarray, size: int, axis: int) -> tuple[np.ndarray, ...]:
 
 
 def _np_chunk(x: np.ndarray, chunks: int, axis: int) -> tuple[np.ndarray, ...]:
-    return _np_split(x, max(-(-x.shape[axis] // chunks), 1), axis)
+    return _np_split(x, -(-x.shape[axis] // chunks), axis) if x.shape[axis] else (x,) * chunks
 
 
 SELF = "(Tensor self) -> Tensor"
@@ -678,7 +693,7 @@ VIEW: list[Op] = [
         "(Tensor self, int chunks, int dim=0) -> Tensor[]",
         chunk,
         _np_chunk,
-        [((6, 4), 3, 0), ((5, 4), 2, 0)],
+        [((6, 4), 3, 0), ((5, 4), 2, 0), ((0, 4), 2, 0)],
         overloads="default unsafe_chunk.default",
     ),
     _view(
