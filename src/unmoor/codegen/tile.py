@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
+from unmoor.codegen import math
 from unmoor.codegen.builder import COMPUTE, MEMORY, Val, const, const_lanes
 from unmoor.codegen.counted import counted, evenly, when
 from unmoor.codegen.frame import Frame, Lanes
@@ -21,6 +23,7 @@ ZERO, ONE = const("i64", 0), const("i64", 1)
 BLOCK_ROWS = 48  # rows that pass over a block of the right operand while it stays in the fastest cache
 BLOCK_DEPTH = 256  # its depth
 CACHED_ROWS = 144  # rows whose part of the left operand stays in the second fastest while all panels pass over it
+ABREAST = 3  # vectors that are finished side by side: half a panel's row of 32-byte ones, all of it of 64-byte ones
 YES, NO = const("i1", 1), const("i1", 0)
 
 
@@ -196,9 +199,22 @@ class Contraction:
                 self._statements(total)
             return []
 
-        at, _ = counted(b, ZERO, panel.live, self.lanes, [], lambda at, _: vector(at, None))
+        def whole(count: int, at: Val, _: list[Val]) -> list[Val]:
+            places = [b.add(at, k * self.lanes) if k else at for k in range(count)]
+            b.interleaved([partial(vector, place, None) for place in places])
+            return []
+
+        at = ZERO
+        for count in sorted({self._abreast(), 1}, reverse=True):
+            at, _ = counted(b, at, panel.live, self.lanes * count, [], partial(whole, count))
         when(b, b.icmp("slt", at, panel.live), [], lambda: vector(at, b.sub(panel.live, at)))
         return []
+
+    def _abreast(self) -> int:
+        """How many vectors are finished side by side: what follows may be a long chain of operations, and what a
+        processor looks ahead holds too few of these to fill its units."""
+        values = (s.value for s in (*self.rows.body, *self.columns.body) if isinstance(s, Let | Store))
+        return 1 if any(map(math.branches, values)) else ABREAST
 
     def _statements(self, total: Val) -> None:
         self.f.late.update({s.name: s.value for s in self.rows.body if isinstance(s, Let)})
