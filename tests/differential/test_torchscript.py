@@ -507,3 +507,23 @@ def test_what_is_refused_or_told():
         unmoor.trace(torch.jit.script(quantized), R(3, 4))
     with pytest.raises(unmoor.Unsupported, match=r"test_torchscript.py:\d+: the op i0"):
         unmoor.trace(printed, R(10))
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "GRU", "RNN"])
+@pytest.mark.parametrize("how", ["script", "trace"])
+def test_recurrent_layers_are_those_of_python_modules(kind: str, how: str):
+    class Net(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.rnn = getattr(torch.nn, kind)(3, 4, batch_first=True)
+
+        def forward(self, x):
+            return self.rnn(x)[0]
+
+    torch.manual_seed(0)
+    net, x = Net().eval(), torch.randn(2, 5, 3)
+    module = torch.jit.script(net) if how == "script" else torch.jit.trace(net, x)
+    traced = unmoor.trace(reloaded(module), x)
+    for shape in ((2, 5, 3), (1, 9, 3)):
+        x = torch.randn(shape)
+        torch.testing.assert_close(traced(x), net(x).detach(), rtol=1e-5, atol=1e-5)

@@ -23,6 +23,7 @@ from unmoor.capture.tracks import OUTLIVES, Track, Tracks
 from unmoor.ir.graph import Value
 
 DEPTH, ITEMS, FIXED = 12, 2000, 4096
+LONGEST = 100  # views of views, and numbers made of numbers
 PLAIN = (bool, int, float, complex, str, bytes, torch.dtype, torch.device, range, slice, type(None), type(...))
 STILL = (BuiltinFunctionType, ModuleType, logging.Logger, re.Pattern, enum.Enum, type)  # compared by identity
 BARE = (dict, list, tuple)  # most of what there is, and without attributes
@@ -183,11 +184,13 @@ class Contents:
         self.sharing.append((number, track.kind if track.kind in OUTLIVES else "", self._base(track)))
         return ("tensor", type(tensor), tensor.dtype, tensor.dim(), self._fixed(track))
 
-    def _base(self, track: Track) -> object:
+    def _base(self, track: Track, depth: int = 0) -> object:
         """What a tensor shares memory with, all the way down."""
         base, derivation = track.base, track.derivation
         if base is None:
             return None
+        if depth > LONGEST:
+            raise Untold
         value = self.tracks.read_quietly(base)
         if value is None:
             raise Untold
@@ -199,7 +202,7 @@ class Contents:
             literal = not any(isinstance(a, Value) for a in _flat(derivation.args[1:]))
             args: object = repr(derivation.args[1:]) if literal else Same(derivation)
             how = (derivation.op, args, derivation.index, derivation.count)
-        return (number, how, track.loose, base.kind if base.kind in OUTLIVES else "", self._base(base))
+        return (number, how, track.loose, base.kind if base.kind in OUTLIVES else "", self._base(base, depth + 1))
 
     def _fixed(self, track: Track) -> object:
         """The elements of a tensor that no input changes: a program reads its sizes and values without a guard."""
@@ -211,13 +214,15 @@ class Contents:
             plain = track.tensor.detach().contiguous().reshape(-1)
             return (tuple(track.tensor.shape), bytes(plain.view(torch.uint8).tolist()) if plain.numel() else b"")
 
-    def _number(self, number: Number) -> object:
+    def _number(self, number: Number, depth: int = 0) -> object:
         """A number by how it was computed: nothing is recorded for it."""
-        return ("number", number.op, number.data, *(self._operand(a) for a in number.args))
+        if depth > LONGEST:
+            raise Untold
+        return ("number", number.op, number.data, *(self._operand(a, depth + 1) for a in number.args))
 
-    def _operand(self, part: object) -> object:
+    def _operand(self, part: object, depth: int) -> object:
         if isinstance(part, Number):
-            return self._number(part)
+            return self._number(part, depth)
         if not isinstance(part, Value):
             return (type(part).__name__, repr(part))
         if part not in self._leaves:

@@ -45,9 +45,16 @@ class Number:
     @property
     def value(self) -> Value:
         """The graph's value; its arithmetic is recorded when it is first needed."""
-        if self._value is None:
-            args = tuple(a.value if isinstance(a, Number) else a for a in self.args)
-            self._value = self.guards.tape.pure(self.op, args, INT if isinstance(self.hint, int) else FLOAT)
+        waiting = [self]
+        while self._value is None:
+            number = waiting[-1]
+            first = [a for a in number.args if isinstance(a, Number) and a._value is None]
+            if first:
+                waiting += reversed(first)
+                continue
+            args = tuple(a._value if isinstance(a, Number) else a for a in number.args)
+            number._value = self.guards.tape.pure(number.op, args, INT if isinstance(number.hint, int) else FLOAT)
+            waiting.pop()
         return self._value
 
     def pin(self) -> Any:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import numpy as np
 import torch
@@ -79,12 +79,21 @@ class Track:
         self.given = value if kind == "input" else None
 
     @property
+    def bases(self) -> Iterator[Track]:
+        """The tensor itself, what it is a view of, and so on."""
+        track: Track | None = self
+        while track is not None:
+            yield track
+            track = track.base
+
+    @property
     def fixed(self) -> bool:
-        return self._fixed and (self.base is None or self.base.fixed)
+        return all(track._fixed for track in self.bases)
 
     @property
     def root(self) -> Track:
-        return self if self.base is None else self.base.root
+        *_, root = self.bases
+        return root
 
 
 Describe = Callable[[torch.Tensor], tuple[str, str, str]]
@@ -218,45 +227,58 @@ class Tracks:
 
     def read(self, track: Track) -> Value:
         """The tensor's value now."""
-        if track.spoilt is not None:
-            raise track.spoilt
-        if track.level < self.tape.level:  # what it takes to read it is of use behind the block, too
-            with self.tape.at(track.level):
-                return self.read(track)
-        while track.ahead is not None:
-            self._catch_up(track.ahead)
-        base = track.base
-        if base is None or base.ahead is track:
-            return track.value
-        value = self.read(base)
-        if base.version != track.seen:
-            self._tie(track)
-            if track.base is None:
-                return track.value
-            if track.derivation is None:
-                raise self._untold(self.tape.where())
-            d = track.derivation
-            track.value = self.tape.emit(d.op, (value, *d.args[1:]), d.count)[d.index]
-            track.seen = base.version
-            track.version += 1
+        stale: list[tuple[Track, Track]] = []  # views with their bases, which are read first
+        above: Track | None = track
+        while above is not None:
+            if above.spoilt is not None:
+                raise above.spoilt
+            while above.ahead is not None:
+                with self._where_made(above):
+                    self._catch_up(above.ahead)
+            base = above.base
+            if base is None or base.ahead is above:
+                break
+            stale.append((above, base))
+            above = base
+        for view, base in reversed(stale):
+            if base.version != view.seen:
+                with self._where_made(view):
+                    self._renew(view, base)
         return track.value
+
+    def _where_made(self, track: Track) -> AbstractContextManager[None]:
+        """What it takes to read a tensor is recorded in its own block: it is of use behind the block that reads it."""
+        return self.tape.at(track.level) if track.level < self.tape.level else nullcontext()
+
+    def _renew(self, view: Track, base: Track) -> None:
+        """A view of what has been written is made again."""
+        self._tie(view)
+        if view.base is None:
+            return
+        if view.derivation is None:
+            raise self._untold(self.tape.where())
+        d = view.derivation
+        view.value = self.tape.emit(d.op, (base.value, *d.args[1:]), d.count)[d.index]
+        view.seen = base.version
+        view.version += 1
 
     def read_quietly(self, track: Track) -> Value | None:
         """The tensor's value now, where nothing need be recorded to read it."""
-        if track.spoilt is not None or track.ahead is not None:
-            return None
-        if track.base is None or track.base.ahead is track:
-            return track.value
-        return None if track.base.version != track.seen or self.read_quietly(track.base) is None else track.value
+        for above in track.bases:
+            if above.spoilt is not None or above.ahead is not None:
+                return None
+            if above.base is None or above.base.ahead is above:
+                break
+            if above.base.version != above.seen:
+                return None
+        return track.value
 
     def check_writable(self, track: Track, op: str) -> None:
         if track.base is not None and self._copied_by_cast(track, track.base):
             track.base = None
         if track.root.kind in OUTLIVES:
-            view: Track | None = track
-            while view is not None:
+            for view in track.bases:
                 self._tie(view)
-                view = view.base
         root = track.root
         if root.level < self.tape.level or root.kind == "carried":
             raise refuse(
@@ -314,7 +336,7 @@ class Tracks:
         return True
 
     def _tied_unseen(self, track: Track) -> bool:
-        return track.base is not None and (track.derivation is None or self._tied_unseen(track.base))
+        return any(above.base is not None and above.derivation is None for above in track.bases)
 
     def _tie(self, track: Track) -> None:
         """A loose tie becomes a firm one or none, as it is in this run; guards pin that."""
@@ -335,10 +357,9 @@ class Tracks:
 
     def _catch_up(self, track: Track) -> None:
         """A tensor that was written through a loose tie: its bases are read now, so they learn of it."""
-        above = track.base
-        while above is not None:
-            above.ahead = None
-            above = above.base
+        _, *bases = track.bases
+        for base in bases:
+            base.ahead = None
         self._tie(track)
         if track.base is not None:
             self.write(track, track.value)
@@ -346,33 +367,41 @@ class Tracks:
     def write(self, track: Track, value: Value) -> None:
         """The tensor has been written: it and its base have new values, its other views are stale."""
         self.tape.wrote()
+        firm: list[tuple[Track, Value]] = []  # views whose bases are written with them
+        while track.base is not None and track.derivation is not None and not track.loose:
+            firm.append((track, value))
+            base, old = track.base, self.read(track.base)
+            value = written_through(self.tape, View(track.derivation, track.tensor, base.tensor), old, value)
+            self.tape.wrote()
+            track = base
+        self._write(track, value)
+        for view, value in reversed(firm):
+            assert view.base is not None
+            view.seen = view.base.version
+            self._written(view, value)
+
+    def _write(self, track: Track, value: Value) -> None:
+        """A tensor has been written that has no base, or is no firm view of it."""
         base = track.base
         if base is not None and track.derivation is None:
             self._spoil(base)
             track.base = None
-        elif base is not None and track.loose:
+        elif base is not None:
             if base.ahead is not track:
                 self.read(base)  # learns of what was written through other ties
-            above: Track | None = base
-            while above is not None:
+            for above in base.bases:
                 above.ahead = track
-                above = above.base
-        elif base is not None:
-            assert track.derivation is not None
-            old = self.read(base)
-            self.write(base, written_through(self.tape, View(track.derivation, track.tensor, base.tensor), old, value))
-            track.seen = base.version
+        self._written(track, value)
+
+    def _written(self, track: Track, value: Value) -> None:
         track.value = value
         track.version += 1
         track._fixed = False  # what is written may come from an input
 
     def _spoil(self, track: Track) -> None:
         """Nobody can tell whether this tensor has changed: reading it from here on is refused."""
-        while True:
-            track.spoilt = self._untold(self.tape.where())
-            if track.base is None:
-                return
-            track = track.base
+        for above in track.bases:
+            above.spoilt = self._untold(self.tape.where())
 
     def _untold(self, where: Source) -> Unsupported:
         return refuse(
