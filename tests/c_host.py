@@ -111,12 +111,17 @@ class Host:
             assert error.status == status
             raise Refused(status, error)
 
-    def run(self, *arrays: np.ndarray, outputs: int = 1, room: Sequence[np.ndarray] | None = None) -> list[np.ndarray]:
-        """um_run of method 0; `room` is the caller's memory for the outputs."""
+    def run(
+        self, *arrays: np.ndarray, outputs: int = 1, room: Sequence[np.ndarray] | None = None, method: str = ""
+    ) -> list[np.ndarray]:
+        """um_run of a method, of the first by default; `room` is the caller's memory for the outputs."""
+        number = c.c_size_t(0)
+        if method:
+            self.check("um_method_find", self.model, method.encode(), c.byref(number))
         inputs = (Tensor * len(arrays))(*map(Tensor.of, arrays))
         made = (Tensor * outputs)(*map(Tensor.of, room or ()))
         count = c.c_size_t(len(arrays))
-        self.check("um_run", self.session, c.c_size_t(0), inputs, count, made, c.c_size_t(outputs))
+        self.check("um_run", self.session, number, inputs, count, made, c.c_size_t(outputs))
         return [t.array() for t in made]
 
     def state_names(self) -> list[str]:
@@ -131,6 +136,9 @@ class Host:
     def set_state(self, number: int, value: np.ndarray) -> None:
         tensor = Tensor.of(value)
         self.check("um_session_set_state", self.session, c.c_size_t(number), c.byref(tensor))
+
+    def seed(self, number: int) -> None:
+        self.check("um_session_seed", self.session, c.c_int64(number))
 
     def reset_state(self) -> None:
         self.check("um_session_reset_state", self.session)

@@ -80,6 +80,7 @@ def record_calls(calls: Sequence[Call]) -> list[Recording]:
                 recordings.append(trace.run(call.args, call.kwargs))
             known = {id(s.tensor) for s in found} | ({GENERATOR} & {s.name for s in found})
             found += [s for s in trace.found.values() if id(s.tensor) not in known and s.name not in known]
+            trace.tracks.forget()
         if not found:
             return recordings
         states += found

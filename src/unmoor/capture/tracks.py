@@ -129,6 +129,15 @@ class Tracks:
         self._by_storage[storage_of(tensor)] = twin
         self._by_address[address_of(tensor)] = twin
 
+    def forget(self) -> None:
+        """After the run: lets go of its tensors at once; the garbage collector would find them late."""
+        for track in self._by_id.values():
+            track.base = track.ahead = track.derivation = None
+        for held in (self._by_id, self._by_storage, self._by_address):
+            held.clear()
+        self._before.clear()
+        self.inputs = []
+
     def every(self) -> tuple[Track, ...]:
         return tuple(self._by_id.values())
 
