@@ -258,11 +258,17 @@ def _side_by_side(b: Builder, x: Any, weight: Any, bias: Any, taps: tuple[int, .
     matrix = b.emit("prim::permute", weight, (0, *range(2, rank + 2), 1))
     matrix = b.emit("prim::reshape", matrix, (channels, product(taps) * outputs))
     flat = b.emit("prim::reshape", x, (batch * product(places), channels))
-    made = b.emit("prim::reshape", b.emit("prim::matmul", flat, matrix), (batch, *places, *map(const, taps), outputs))
+    made = b.emit("prim::matmul", flat, matrix)
+    if bias is not None:
+        row = b.emit("prim::reshape", bias, (const(1), outputs))
+        tiled = b.emit("prim::expand", row, (product(taps), outputs))
+        made = b.emit(
+            "aten::add", made, b.emit("prim::copy", b.emit("prim::reshape", tiled, (product(taps) * outputs,)))
+        )
+    made = b.emit("prim::reshape", made, (batch, *places, *map(const, taps), outputs))
     order = (0, *(a for k in range(1, rank + 1) for a in (k, k + rank)), 2 * rank + 1)
     wide = [place * tap for place, tap in zip(places, taps, strict=True)]
-    made = b.emit("prim::reshape", b.emit("prim::permute", made, order), (batch, *wide, outputs))
-    return made if bias is None else b.emit("aten::add", made, bias)
+    return b.emit("prim::reshape", b.emit("prim::permute", made, order), (batch, *wide, outputs))
 
 
 def _spread(b: Builder, x: Any, axis: int, step: int) -> Any:

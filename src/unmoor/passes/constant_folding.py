@@ -23,7 +23,7 @@ from unmoor.ops.found import found_by
 
 REARRANGING = ("prim::reshape", "prim::permute", "prim::flip", "prim::slice")
 LIMIT = 1 << 20  # bytes
-SMALL = 1 << 12  # bytes of a cast's result: a large weight keeps its own width, and is widened where it is read
+SMALL = 1 << 12  # bytes of a cast's or a view's result: a large weight keeps its own width and size where it is read
 
 
 def constant_folding(graph: Graph) -> Graph:
@@ -60,7 +60,7 @@ class _Folding:
         except (UnmoorError, ValueError, TypeError, IndexError):
             return False  # the program's own mistake: let it be reported with its line
         if op.kind is Kind.VIEW:
-            if np.size(made) <= np.size(args[0]):
+            if np.size(made) <= np.size(args[0]) or np.asarray(made).nbytes <= SMALL:
                 self.data[node.output] = np.asarray(made)  # what is computed from it may be folded
                 shown = self._seen(given[0]) if node.op in REARRANGING else None
                 if shown is not None:

@@ -1,9 +1,10 @@
-"""Moves permutes below elementwise work and reductions, so that both walk over memory as it lies.
+"""Moves permutes below elementwise work, reductions and joins, so that all of them walk over memory as it lies.
 
 Does: relu(permute(y)) becomes permute(relu(y)); permute(y) + b becomes permute(y + b'), where b' is b with its axes
-put back; a sum over some axes of permute(y) is one over other axes of y. So a network of convolutions, each of which
-works with the channels last, stays in that layout throughout. Needs: a typed graph with canonical views. Leaves: the
-same values. Does not: move a permute of a graph input or constant.
+put back; a sum over some axes of permute(y) is one over other axes of y; tensors that are all permuted alike are joined
+along another axis. So a network of convolutions, each of which works with the channels last, stays in that layout
+throughout. Needs: a typed graph with canonical views. Leaves: the same values. Does not: move a permute of a graph
+input or constant.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ class _Sinking:
                 moved = self._elementwise(node)
             elif kind is Kind.REDUCE and node.op not in POSITIONS:
                 moved = self._reduction(node)
+            elif kind is Kind.JOIN:
+                moved = self._join(node)
             if not moved:
                 self._add(node)
         return replace(self.graph, nodes=tuple(self.nodes))
@@ -109,13 +112,29 @@ class _Sinking:
         self._add(Node(PERMUTE, (early, after), node.outputs, node.source))
         return True
 
+    def _join(self, node: Node) -> bool:
+        if not all(self._permute_of_computed(v) for v in node.inputs):
+            return False
+        first, *others = (_order(self.producer[v]) for v in node.inputs)
+        if any(order != first for order in others):
+            return False
+        back = tuple(first.index(a) for a in range(len(first)))
+        result = tensor_type(node.output)
+        early = Value(
+            self.names.fresh(node.output.name), TensorType(result.dtype, tuple(result.shape[a] for a in back))
+        )
+        parts = tuple(self.producer[v].inputs[0] for v in node.inputs)
+        self._add(Node(node.op, (parts, first[int(str(node.args[1]))]), (early,), node.source))
+        self._add(Node(PERMUTE, (early, first), node.outputs, node.source))
+        return True
+
     def _permute_of_computed(self, value: Value) -> bool:
-        """Whether the value is a permute of something that a kernel makes, perhaps seen in another shape."""
+        """Whether the value is a permute of something that a kernel makes, perhaps seen in another shape and order."""
         node = self.producer.get(value)
         if node is None or node.op != PERMUTE:
             return False
         source = self.producer.get(node.inputs[0])
-        while source is not None and source.op == RESHAPE:
+        while source is not None and source.op in (RESHAPE, PERMUTE):
             source = self.producer.get(source.inputs[0])
         return (
             source is not None
@@ -125,6 +144,7 @@ class _Sinking:
                 Kind.CONTRACT,
                 Kind.MAP,
                 Kind.REDUCE,
+                Kind.JOIN,
             )
         )
 
