@@ -5,6 +5,7 @@ Hypothesis finds them, and makes those that fail small. `tools/random_programs.p
 
 from __future__ import annotations
 
+import math
 import random
 import sys
 from pathlib import Path
@@ -80,6 +81,25 @@ def guard_on_an_element_of_a_bool(x):
     return x * 2 if (x > 0).reshape(-1)[-1].item() > 0.37 else x + 1
 
 
+def three_halves_of_a_size(x):
+    return torch.zeros(math.floor(x.shape[0] * 1.5)), torch.ones(math.ceil(0.25 * x.shape[-1]))
+
+
+def test_a_size_times_a_plain_fraction_stays_an_expression():
+    traced = unmoor.trace(three_halves_of_a_size, torch.ones(2, 3))
+    for sizes in ((2, 3), (5, 8), (0, 1), (7, 9)):
+        torch.testing.assert_close(traced(torch.ones(sizes)), three_halves_of_a_size(torch.ones(sizes)))
+    assert "used a size" not in traced.assumptions
+
+
+def element_tested_in_a_branch(x):
+    return x * 2 if x.sum() > 0 and (x > 0).reshape(-1)[-1].item() else x + 1
+
+
+def weights_on_one_path(x):
+    return x.sum() * torch.tensor([1.0, 2.0, 3.0]) if x.shape[0] == 2 else x.sum() * torch.ones(3)
+
+
 def chunks_of_nothing(x):
     return x.chunk(2)[-1] + 1, x.T.tensor_split(2)[1]
 
@@ -130,6 +150,8 @@ def test_state_that_one_path_alone_changes_is_refused():
     [
         found_beside_more_work,
         guard_on_an_element_of_a_bool,
+        element_tested_in_a_branch,
+        weights_on_one_path,
         repeated_and_turned,
         through_a_view_of_what_a_factory_made,
         of_a_count,

@@ -140,6 +140,10 @@ def number_of(value: object) -> Number | Plain | None:
     return None
 
 
+def _hint(number: Number | Plain) -> Plain:
+    return number.hint if isinstance(number, Number) else number
+
+
 def wrap(node: Number) -> Int | Float:
     return Int(node) if isinstance(node.hint, int) else Float(node)
 
@@ -147,7 +151,7 @@ def wrap(node: Number) -> Int | Float:
 def arithmetic(op: str, *operands: Number | Plain) -> Any:
     """`op` of numbers, as Python computes it: symbolic where an operand is."""
     guards = next(o.guards for o in operands if isinstance(o, Number))
-    plain = [o.hint if isinstance(o, Number) else o for o in operands]
+    plain = [_hint(o) for o in operands]
     hint = ARITHMETIC[op](*plain)
     ints = all(isinstance(p, int) for p in plain)
     recordable = (ints and op in _INT_OPS) or op in _FLOAT_OPS
@@ -354,12 +358,22 @@ class Float(_Symbolic, torch.SymFloat):
 
     def _divided(self, exact: Callable[[Any, Any], Any], plain: Callable[[float], int]) -> Any:
         """floor or ceil: integer arithmetic where this is a quotient of ints, else of the pinned number."""
-        if self.node.op == "prim::float_div":
-            a, b = self.node.args
-            ints = all(isinstance(n.hint if isinstance(n, Number) else n, int) for n in (a, b))
-            if ints:
-                return exact(*(wrap(n) if isinstance(n, Number) else n for n in (a, b)))
-        return plain(self.node.pin())
+        quotient = self._quotient()
+        return plain(self.node.pin()) if quotient is None else exact(*quotient)
+
+    def _quotient(self) -> tuple[Any, Any] | None:
+        """Two ints whose quotient this is: divided, or a size times a float of so few bits that no size is rounded."""
+        args = self.node.args
+        if self.node.op == "prim::float_div" and all(isinstance(_hint(n), int) for n in args):
+            a, b = (wrap(n) if isinstance(n, Number) else n for n in args)
+            return a, b
+        if self.node.op == "prim::float_mul" and not self.node.data:
+            for size, factor in (args, args[::-1]):
+                if isinstance(size, Number) and size.is_int() and isinstance(factor, float) and math.isfinite(factor):
+                    above, below = factor.as_integer_ratio()
+                    if max(abs(above), below) <= 1 << 10:
+                        return wrap(size) * above, below
+        return None
 
     def __sym_float__(self) -> Any:
         return self

@@ -233,11 +233,12 @@ def prepare(graph: Graph) -> tuple[Graph, frozenset[Value]]:
             if node.op in ("prim::guard", "prim::If", "prim::Loop") or kind_of(node) is Kind.BUILTIN:
                 for value in node.used:
                     work.anchor(value)
-            if node.op in ("prim::guard", "prim::If", "prim::Loop"):
-                work.anchor_condition(node)
             work.nodes.append(node)
     for value in values_of(graph.outputs):
         work.anchor(value)
+    for node in graph.walk():  # what is made here may be tested in a block
+        if node.op in ("prim::guard", "prim::If", "prim::Loop"):
+            work.anchor_condition(node)
     work.nodes = _needed(work.nodes, set(values_of(graph.outputs)))
     work.share_tables(set(values_of(graph.outputs)))
     constants = graph.constants + tuple(work.added.values())

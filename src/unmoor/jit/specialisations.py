@@ -46,7 +46,7 @@ class Group:
             raise Unsupported("this processor is older than x86-64-v3, for which Unmoor makes no code yet")
         image = self.link([host], strip=True)
         data = archive.write_apart(image, self._kept)
-        weights = self._kept.section if image.weights else None
+        weights = self._kept.section if self._kept.section.nbytes else None
         model = runtime.open(
             data,
             trust=True,
