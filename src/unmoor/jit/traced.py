@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 Dims = Mapping[str, Sequence[str | int | Dim | None]]
 METHOD = "forward"
 FORCED = 48  # calls that are sent along paths which no example took, for each example that is added
-TURNS = 16  # of them, how many at one line: a loop on data could go on for ever
+TURNS = 24  # of them, how many at one line: a loop on data could go on for ever
 
 
 @overload
