@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import logging
 import re
-from collections import deque
+from collections import OrderedDict, deque
 from functools import lru_cache
 from types import BuiltinFunctionType, FunctionType, GeneratorType, MethodType, ModuleType
 from typing import Any
@@ -126,9 +126,11 @@ class Contents:
         return [self.form(v, depth - 1) for v in value]
 
     def _pairs(self, value: Any, depth: int) -> list[tuple[object, object]]:
-        if len(value) > ITEMS:
+        """The items that a dict holds itself: a class of its own may run code of its own to give others."""
+        if dict.__len__(value) > ITEMS:
             raise Untold
-        return [(self.form(k, depth - 1), self.form(v, depth - 1)) for k, v in value.items()]
+        kind: Any = OrderedDict if isinstance(value, OrderedDict) else dict
+        return [(self.form(k, depth - 1), self.form(v, depth - 1)) for k, v in kind.items(value)]
 
     def _attributes(self, value: Any, depth: int) -> list[object]:
         if type(value) in BARE:
