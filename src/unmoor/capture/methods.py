@@ -6,6 +6,8 @@ while our own code runs, they do what they always did.
 
 from __future__ import annotations
 
+import builtins
+import functools
 import math
 import threading
 from collections.abc import Callable
@@ -109,6 +111,8 @@ def _install() -> None:
     for name, handler in _PROPERTIES.items():
         _replace(torch.Tensor, name, _property(handler))
     _replace(math, "sqrt", _sqrt)
+    for name in ("min", "max"):
+        _replace(builtins, name, _extreme(name))
     _replace(torch, "linspace", _linspace)
     for name, handler in _FUNCTIONS.items():
         _replace(torch, name, _method(handler))
@@ -118,7 +122,7 @@ def _install() -> None:
     for name, (froze, what) in _SWITCHES.items():
         _replace(torch, name, _switch(froze, what))
     for name in ("grad", "backward"):
-        _replace(torch.autograd, name, _refused(f"torch.autograd.{name} inside a trace is not supported"))
+        _replace(torch.autograd, name, _refused(f"torch.autograd.{name} inside a trace is not supported", _FORWARD))
     for name, function in control_functions().items():
         _undo.append(intercept(name, function))
     for cls in script_classes():
@@ -181,6 +185,9 @@ def _interpreted(original: Any) -> Method:
         return recorder.script(self, args, kwargs)
 
     return function
+
+
+_FORWARD = "trace the forward pass alone, unmoor.trace(model, x), and leave backward() and the optimiser to PyTorch"
 
 
 def _refused(what: str, way_out: str = "trace the forward pass alone") -> Callable[[Any], Method]:
@@ -254,6 +261,31 @@ def _sqrt(original: Any) -> Method:
         return arithmetic("sqrt", number.node)
 
     return sqrt
+
+
+def _extreme(op: str) -> Callable[[Any], Method]:
+    """Python's min or max: of sizes and plain integers it is an expression, where comparing them would decide."""
+
+    def make(original: Any) -> Method:
+        @functools.wraps(original)
+        def function(*args: Any, **kwargs: Any) -> Any:
+            if active() is None or kwargs:
+                return original(*args, **kwargs)
+            numbers = args[0] if len(args) == 1 and isinstance(args[0], (tuple, list)) else args
+            sizes = [n for n in numbers if type(n) is Int and not n.node.data]
+            if not sizes or any(type(n) is not int for n in numbers if type(n) is not Int or n.node.data):
+                return original(*args)
+            return functools.reduce(lambda a, b: _of_two(op, original, a, b), numbers)
+
+        return function
+
+    return make
+
+
+def _of_two(op: str, original: Any, a: Any, b: Any) -> Any:
+    if type(a) is int and type(b) is int:
+        return original(a, b)
+    return arithmetic(op, *(n.node if type(n) is Int else n for n in (a, b)))
 
 
 # -- values ---------------------------------------------------------------------------------------
@@ -332,9 +364,27 @@ def _literal(recorder: Recorder, original: Method, data: Any, *args: Any, **kwar
     """torch.tensor(data): numbers become a constant; a list of tensors would freeze the value of each."""
     if isinstance(data, (list, tuple)) and _holds_tensor(data):
         raise recorder.refusal("a tensor made of a list of tensors would freeze their values", "use torch.stack")
+    if _holds_number(data) and set(kwargs) <= {"dtype"} and len(args) <= 1:
+        with recorder.silence():
+            dtype = original(concrete(data), *args, **kwargs).dtype
+        if dtype.is_floating_point or not _holds_number(data, Float):
+            return recorder.aloud(_of_numbers, data, dtype)
     if not isinstance(data, torch.Tensor) and not is_literal(recorder.tape.where()):
         recorder.tape.assume(Froze.OUTSIDE, "the numbers of a tensor that is made here are kept as they were")
     return recorder.aloud(original, data, *args, **kwargs)
+
+
+def _holds_number(data: Any, kinds: Any = (Int, Float)) -> bool:
+    if isinstance(data, (list, tuple)):
+        return any(_holds_number(v, kinds) for v in data)
+    return type(data) in (kinds if isinstance(kinds, tuple) else (kinds,))
+
+
+def _of_numbers(data: Any, dtype: torch.dtype) -> torch.Tensor:
+    """A tensor of symbolic numbers, which stay expressions in it."""
+    if isinstance(data, (list, tuple)):
+        return torch.stack([_of_numbers(v, dtype) for v in data])
+    return torch.full((), data, dtype=dtype)
 
 
 def _linspace(original: Any) -> Method:
@@ -364,6 +414,20 @@ def _dtype(recorder: Recorder, original: Method, tensor: torch.Tensor) -> Any:
 def _by_dtype(recorder: Recorder, original: Method, tensor: torch.Tensor) -> Any:
     recorder.dtype(tensor)
     return original(tensor)
+
+
+def _sized(recorder: Recorder, original: Method, tensor: torch.Tensor, *sizes: Any, **kwargs: Any) -> Any:
+    """A method that takes sizes, which torch would read from tensors among them as plain numbers."""
+
+    def plain(size: Any) -> Any:
+        if isinstance(size, (list, tuple)):
+            return [plain(n) for n in size]
+        if not isinstance(size, torch.Tensor):
+            return size
+        number = _item(recorder, torch.Tensor.item, size)
+        return number.node.pin() if isinstance(number, Int) and number.node.data else number
+
+    return recorder.aloud(original, tensor, *(map(plain, sizes) if _holds_tensor(sizes) else sizes), **kwargs)
 
 
 def _typed(recorder: Recorder, original: Method, tensor: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
@@ -468,6 +532,10 @@ _METHODS: dict[str, Method] = {
     "__repr__": _text,
     "__format__": _text,
     "type": _typed,
+    "view": _sized,
+    "reshape": _sized,
+    "expand": _sized,
+    "repeat": _sized,
     "new": _typed,
     "new_tensor": _typed,
     "is_floating_point": _by_dtype,

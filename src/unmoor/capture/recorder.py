@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from unmoor import ops
+from unmoor.capture.behind import number_behind
 from unmoor.capture.draws import draws, record_draw
 from unmoor.capture.guards import Guards
 from unmoor.capture.layout import Layout
@@ -351,7 +352,9 @@ class Recorder:
         if track.fixed:
             self._read_fixed(track, real)
             return real
-        return wrap(Number(self.guards, real, "prim::item", (self.tracks.read(track),), data=True))
+        value = self.tracks.read(track)
+        size = number_behind(self.guards, value, real) if tensor.dtype == torch.int64 else None
+        return wrap(size or Number(self.guards, real, "prim::item", (value,), data=True))
 
     def _read_fixed(self, track: Track, real: int | float) -> None:
         if track.kind != "made":
