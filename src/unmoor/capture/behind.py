@@ -10,7 +10,7 @@ from unmoor.ir.types import INT
 _ARITHMETIC = {"aten::mul": "prim::int_mul", "aten::add": "prim::int_add", "aten::sub": "prim::int_sub"}
 
 
-def number_behind(guards: Guards, value: Value, real: int) -> Number | None:
+def number_behind(guards: Guards, value: Value, real: int | float) -> Number | None:
     """The number that the tensor `value`, of one integer, was made of; None where it depends on data."""
     made = {v: node for node in guards.tape.nodes for v in node.outputs}
     found = _behind(guards, made, value)
