@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from unmoor import trace
+from unmoor.errors import NotTraced
 
 SHAPES = ((8, 3), (5, 4), (4, 9), (2, 2), (1, 1))
 
@@ -29,6 +30,7 @@ PROGRAMS: dict[str, Callable[[torch.Tensor], Any]] = {
     "row of a shape": lambda x: x.new_ones(torch.tensor([x.shape[1], x.shape[0]])[0].item(), 2) * x.shape[0],
     "each of a shape": lambda x: [torch.arange(n.item() * 2) for n in torch.tensor(x.shape)],
     "longformer's chunks": lambda x: x.repeat(4, 1).view(torch.div(x.size(0) * 4, 4, rounding_mode="trunc"), 4, -1),
+    "deberta's slice": lambda x: x[8 - torch.tensor(x.shape[0]) : 8 + torch.tensor(x.shape[0])] * x.shape[0],
     "floor division": lambda x: x.repeat(2, 1).reshape(torch.div(x.size(0) * 2, 2, rounding_mode="floor"), -1),
     "tensor of a value": lambda x: x + torch.tensor([x.sum().item(), 1.0]).sum(),
     "deberta's scale": lambda x: x / torch.tensor(min(max(x.size(-2), x.size(-1)), 6) + 1, dtype=torch.float).sqrt(),
@@ -45,3 +47,13 @@ def test_numbers_of_sizes(name: str) -> None:
     for shape in SHAPES if name != "with floats" else SHAPES[:1]:
         x = torch.randn(shape)
         torch.testing.assert_close(traced(x), fn(x))
+
+
+def test_an_item_that_only_sizes_decide_is_pinned():
+    def fn(x):
+        return torch.zeros(int(torch.tensor(x.shape[0]).bitwise_or(1).item()), 2)
+
+    traced = trace(fn, torch.randn(4, 3))
+    torch.testing.assert_close(traced(torch.randn(4, 5)), fn(torch.randn(4, 5)))
+    with pytest.raises(NotTraced):
+        traced(torch.randn(6, 3))

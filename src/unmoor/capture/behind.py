@@ -7,7 +7,14 @@ from unmoor.capture.numbers import Number
 from unmoor.ir.graph import Arg, Node, Value
 from unmoor.ir.types import INT
 
-_ARITHMETIC = {"aten::mul": "prim::int_mul", "aten::add": "prim::int_add", "aten::sub": "prim::int_sub"}
+_ARITHMETIC = {
+    "aten::mul": "prim::int_mul",
+    "aten::add": "prim::int_add",
+    "aten::sub": "prim::int_sub",
+    "aten::rsub": "prim::int_sub",
+}
+
+_SCALED = ("aten::add", "aten::sub", "aten::rsub")
 
 
 def number_behind(guards: Guards, value: Value, real: int | float) -> Number | None:
@@ -18,6 +25,24 @@ def number_behind(guards: Guards, value: Value, real: int | float) -> Number | N
         return None
     found.hint = real
     return found
+
+
+def rests_on_sizes(guards: Guards, value: Value) -> bool:
+    """Whether a tensor is the same wherever the sizes are, and none of what it was made of is data."""
+    made = {v: node for node in guards.tape.nodes for v in node.outputs}
+    constants = {c.value for c in guards.tape.constants}
+    known: set[Value] = set()
+    left = [value]
+    while left:
+        at = left.pop()
+        if at in known or at in constants:
+            continue
+        known.add(at)
+        node = made.get(at)
+        if node is None:
+            return False  # an input, or state
+        left += [] if node.op == "prim::size" else node.inputs
+    return True
 
 
 def _behind(guards: Guards, made: dict[Value, Node], value: Arg) -> Number | int | None:
@@ -79,8 +104,10 @@ def _computed(guards: Guards, made: dict[Value, Node], node: Node) -> Number | N
     if node.op not in _ARITHMETIC and node.op != "aten::div_mode":
         return None
     a, b = (_behind(guards, made, v) for v in node.args[:2])
-    if a is None or b is None or (node.op in ("aten::add", "aten::sub") and node.args[2:] != (1,)):
+    if a is None or b is None or (node.op in _SCALED and node.args[2:] != (1,)):
         return None
+    if node.op == "aten::rsub":
+        a, b = b, a
     op = _ARITHMETIC.get(node.op, "prim::int_floordiv")
     if op == "prim::int_floordiv":
         positive = type(b) is int and b > 0

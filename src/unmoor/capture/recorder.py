@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from unmoor import ops
-from unmoor.capture.behind import number_behind
+from unmoor.capture.behind import number_behind, rests_on_sizes
 from unmoor.capture.draws import draws, record_draw
 from unmoor.capture.guards import Guards
 from unmoor.capture.layout import Layout
@@ -354,7 +354,8 @@ class Recorder:
             return real
         value = self.tracks.read(track)
         size = number_behind(self.guards, value, real) if tensor.dtype == torch.int64 else None
-        return wrap(size or Number(self.guards, real, "prim::item", (value,), data=True))
+        number = size or Number(self.guards, real, "prim::item", (value,), data=True)
+        return wrap(number) if size or not rests_on_sizes(self.guards, value) else number.pin()
 
     def _read_fixed(self, track: Track, real: int | float) -> None:
         if track.kind != "made":
