@@ -188,6 +188,18 @@ def unused_view(x, y):
     return x * 2
 
 
+def test_an_unused_result_in_a_branch_says_so_too():
+    def fn(x, y):
+        if x.sum() > 0:
+            y.narrow(1, 0, 1)
+        return x + 1
+
+    traced = unmoor.trace(fn, torch.ones(2), torch.ones(2, 3))
+    traced.add_example(-torch.ones(2), torch.ones(2, 3))
+    with pytest.raises((unmoor.SignatureError, unmoor.NotTraced)):
+        traced(torch.ones(2), torch.ones(2, 0))
+
+
 @pytest.mark.parametrize("fn", [unused_sum, unused_narrow, unused_view])
 def test_an_unused_result_still_says_which_sizes_fit(fn):
     traced = unmoor.trace(fn, torch.ones(3), torch.ones(3))

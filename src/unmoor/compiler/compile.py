@@ -85,9 +85,9 @@ def _specialised(graph: Graph, example: tuple[ExampleTensor, ...], options: Opti
 
 def _unused_of_inputs(whole: Graph, used: Graph) -> bool:
     """Whether `whole` has ops that `used` lacks, and that depend on inputs."""
-    kept = {v for n in used.nodes for v in n.outputs}
+    kept = {v for n in used.walk() for v in n.outputs}
     varying = set(whole.inputs)
-    for node in whole.nodes:
+    for node in whole.walk():
         if varying.isdisjoint(node.inputs):
             continue
         varying.update(node.outputs)

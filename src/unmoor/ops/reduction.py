@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -53,7 +54,7 @@ def _core(name: str, fold: str, reference: Callable[..., Any]) -> Op:
 
 def _np_arg(x: np.ndarray, dim: tuple[int, ...], keepdim: bool, pick: Callable[..., Any]) -> np.ndarray:
     rest = [a for a in range(x.ndim) if a not in dim]
-    flat = np.transpose(x, (*rest, *dim)).reshape(*(x.shape[a] for a in rest), -1)
+    flat = np.transpose(x, (*rest, *dim)).reshape(*(x.shape[a] for a in rest), math.prod(x.shape[a] for a in dim))
     found = pick(flat, axis=-1)
     return np.asarray(found.reshape([1 if a in dim else n for a, n in enumerate(x.shape)]) if keepdim else found)
 

@@ -513,6 +513,12 @@ def _np_split(x: np.ndarray, size: int, axis: int) -> tuple[np.ndarray, ...]:
     return tuple(np.split(x, range(size, x.shape[axis], size), axis))
 
 
+def _np_unflatten(x: np.ndarray, axis: int, sizes: Sequence[int]) -> np.ndarray:
+    a = axis % x.ndim
+    told = [x.shape[a] // prod(n for n in sizes if n != -1) if s == -1 else s for s in sizes]
+    return x.reshape(*x.shape[:a], *told, *x.shape[a + 1 :])
+
+
 def _np_chunk(x: np.ndarray, chunks: int, axis: int) -> tuple[np.ndarray, ...]:
     return _np_split(x, -(-x.shape[axis] // chunks), axis) if x.shape[axis] else (x,) * chunks
 
@@ -644,7 +650,7 @@ VIEW: list[Op] = [
         "aten::unflatten",
         "(Tensor self, int dim, int[] sizes) -> Tensor",
         unflatten,
-        lambda x, d, s: x.reshape(*x.shape[: d % x.ndim], *s, *x.shape[d % x.ndim + 1 :]),
+        _np_unflatten,
         [((2, 6), 1, (3, 2)), ((2, 6), -1, (3, 2)), ((6, 2), -2, (3, 2))],
         "int",
     ),
