@@ -24,7 +24,7 @@ from unmoor.reference import run_program
 # The matrix is s1 x s1; ints by name: how many rows, how long, and the flags.
 INTS = {"rows": "r0", "n": "r1", "m": "r1", "k": "r1", "c": "r1", "upper": "r2", "unit": "r3"}
 NAMES = ("lu", "lu_solve", "triangular_solve", "cholesky", "qr", "svd", "eigenvalues")
-EXTREMES = (0, 1, 2, 3, 5, 17, 2**31 - 1, 2**31, 2**62, 2**63 - 1, 2**64 - 1)
+EXTREMES = (0, 2, 2**31 - 1, 2**63 - 1, 2**64 - 1)
 
 
 def program(name: str) -> Program:

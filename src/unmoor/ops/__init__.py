@@ -42,6 +42,7 @@ from unmoor.ops.sampling import SAMPLING
 from unmoor.ops.scan import SCAN
 from unmoor.ops.scatter import SCATTER
 from unmoor.ops.sorting import SORTING
+from unmoor.ops.special import SPECIAL
 from unmoor.ops.statistics import STATISTICS
 from unmoor.ops.transcendental import TRANSCENDENTAL
 from unmoor.ops.view import VIEW
@@ -74,6 +75,7 @@ FAMILIES: dict[str, list[Op]] = {
     "random": RANDOM,
     "composite": COMPOSITE,
     "formulas": FORMULAS,
+    "special": SPECIAL,
     "statistics": STATISTICS,
     "losses": LOSSES,
     "arranging": ARRANGING,
