@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -45,8 +46,10 @@ def generate(kernels: Sequence[Kernel], target: Target) -> ObjectCode:
 
 
 def assembly(kernels: Sequence[Kernel], target: Target) -> str:
-    """The assembly of kernels, for people."""
-    return str(_machine(target).emit_assembly(_optimised(llvm_ir(kernels, target), target)))
+    """The assembly of kernels, for people; the second and further ones of a name bear a number."""
+    names = [k.name for k in kernels]
+    apart = [replace(k, name=f"{k.name}_{n}") if k.name in names[:n] else k for n, k in enumerate(kernels)]
+    return str(_machine(target).emit_assembly(_optimised(llvm_ir(apart, target), target)))
 
 
 def host_target() -> Target | None:

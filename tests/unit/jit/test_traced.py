@@ -202,3 +202,9 @@ def test_a_loaded_model_compiles_after_its_file_is_gone(tmp_path):
     model = unmoor.load(path, trust=True)
     path.unlink()
     assert torch.equal(model(torch.ones(2, 2)), torch.full((2, 2), 2.0))
+
+
+def test_assembly_tells_kernels_of_one_name_apart():
+    x = torch.randn(1, 5, 3)
+    traced = unmoor.trace(torch.nn.LSTM(3, 4, batch_first=True).eval(), x)
+    assert "vfmadd" in traced.assembly_for(x)
