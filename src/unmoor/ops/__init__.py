@@ -24,10 +24,14 @@ from unmoor.ops.elementwise import ARITHMETIC
 from unmoor.ops.evaluation import evaluate_op
 from unmoor.ops.finding import FINDING
 from unmoor.ops.formulas import FORMULAS
-from unmoor.ops.fourier import FOURIER
+from unmoor.ops.fourier_axes import FOURIER
+from unmoor.ops.index_maps import INDEX_MAPS
 from unmoor.ops.indexing import INDEXING
-from unmoor.ops.linear_algebra import LINEAR_ALGEBRA
+from unmoor.ops.joining import JOINING
+from unmoor.ops.linear_systems import LINEAR_SYSTEMS
 from unmoor.ops.losses import LOSSES
+from unmoor.ops.matrix_factors import MATRIX_FACTORS
+from unmoor.ops.matrix_spectra import MATRIX_SPECTRA
 from unmoor.ops.normalisation import NORMALISATION
 from unmoor.ops.padding import PADDING
 from unmoor.ops.pooling import POOLING
@@ -41,6 +45,8 @@ from unmoor.ops.resampling import RESAMPLING
 from unmoor.ops.sampling import SAMPLING
 from unmoor.ops.scan import SCAN
 from unmoor.ops.scatter import SCATTER
+from unmoor.ops.short_windows import SHORT_WINDOWS
+from unmoor.ops.slicing import SLICING
 from unmoor.ops.sorting import SORTING
 from unmoor.ops.special import SPECIAL
 from unmoor.ops.statistics import STATISTICS
@@ -52,7 +58,10 @@ FAMILIES: dict[str, list[Op]] = {
     "comparison": COMPARISON,
     "transcendental": TRANSCENDENTAL,
     "reduction": REDUCTION,
+    "index_maps": INDEX_MAPS,
     "view": VIEW,
+    "slicing": SLICING,
+    "joining": JOINING,
     "indexing": INDEXING,
     "scatter": SCATTER,
     "assignment": ASSIGNMENT,
@@ -82,7 +91,10 @@ FAMILIES: dict[str, list[Op]] = {
     "products": PRODUCTS,
     "complex": COMPLEX,
     "fourier": FOURIER,
-    "linear_algebra": LINEAR_ALGEBRA,
+    "short_windows": SHORT_WINDOWS,
+    "matrix_factors": MATRIX_FACTORS,
+    "linear_systems": LINEAR_SYSTEMS,
+    "matrix_spectra": MATRIX_SPECTRA,
 }
 TABLE: dict[str, Op] = {op.name: op for family in FAMILIES.values() for op in family}
 OVERLOADS: dict[str, Op] = {overload: op for op in TABLE.values() for overload in op.overloads}

@@ -16,7 +16,8 @@ from unmoor.ops.family import EVERY, EXACT, FLOATS, axis_of, broadcast, composit
 from unmoor.ops.indexing import check_range, placement, places, take, viewed, with_size
 from unmoor.ops.samples import Ints, Rand
 from unmoor.ops.scatter import number, put, shaped
-from unmoor.ops.view import bound, expand, reshape, run_length
+from unmoor.ops.slicing import bound, run_length
+from unmoor.ops.view import expand, reshape
 
 WHOLE = ("slice", None, None, None)
 NEW = ("newaxis",)

@@ -13,7 +13,7 @@ from unmoor.errors import SignatureError
 from unmoor.ir.op import Builder, Op, Sample, Tolerance
 from unmoor.ops.family import CLOSE, EXACT, composite
 from unmoor.ops.samples import Rand
-from unmoor.ops.view import select
+from unmoor.ops.slicing import select
 
 WIDE = ("f32", "f64")
 UNARY = "(Tensor self) -> Tensor"

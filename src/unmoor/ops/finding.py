@@ -17,7 +17,8 @@ from unmoor.ops.indexing import take
 from unmoor.ops.samples import Ints, Rand
 from unmoor.ops.scatter import put
 from unmoor.ops.schema import parse_schema
-from unmoor.ops.view import expand, select
+from unmoor.ops.slicing import select
+from unmoor.ops.view import expand
 
 
 def _nonzero_infer(facts: Facts, mask: TensorType) -> TensorType:

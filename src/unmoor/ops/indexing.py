@@ -15,7 +15,8 @@ from unmoor.ir.types import TensorType
 from unmoor.ops.family import EVERY, EXACT, FLOATS, axis_of, broadcast, composite
 from unmoor.ops.samples import Ints, Rand
 from unmoor.ops.schema import parse_schema
-from unmoor.ops.view import expand, reshape, select, slice_, unsqueeze
+from unmoor.ops.slicing import select, slice_
+from unmoor.ops.view import expand, reshape, unsqueeze
 
 OUT_OF_RANGE = "index out of range in self"
 

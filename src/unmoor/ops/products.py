@@ -13,7 +13,7 @@ from unmoor.ir.op import Op
 from unmoor.ops.contraction import SUMS
 from unmoor.ops.family import axis_of
 from unmoor.ops.formula import Aten, formula
-from unmoor.ops.linear_algebra import inv
+from unmoor.ops.linear_systems import inv
 from unmoor.ops.samples import Rand
 
 PAIR = "(Tensor self, Tensor other) -> Tensor"

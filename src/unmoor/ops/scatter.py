@@ -25,7 +25,8 @@ from unmoor.ops.indexing import (
 )
 from unmoor.ops.samples import Ints, Rand
 from unmoor.ops.schema import parse_schema
-from unmoor.ops.view import expand, slice_
+from unmoor.ops.slicing import slice_
+from unmoor.ops.view import expand
 
 Combine = Callable[[Expr, Expr], Expr]
 COMBINE: dict[str, Combine | None] = {  # what is written, of what is there and what comes; None: what comes

@@ -11,7 +11,7 @@ from unmoor.ir.op import Op
 from unmoor.ops.family import EXACT, axes_of, axis_of
 from unmoor.ops.formula import FAR, Aten, formula
 from unmoor.ops.formulas import floating
-from unmoor.ops.linear_algebra import svdvals
+from unmoor.ops.matrix_spectra import svdvals
 from unmoor.ops.reduction import variance
 from unmoor.ops.samples import Rand
 

@@ -10,8 +10,8 @@ import numpy as np
 from unmoor.dtypes import numbers_of
 from unmoor.errors import SignatureError
 from unmoor.ir.builtin import BUILTINS
-from unmoor.ops.fourier import fft_plan
-from unmoor.ops.linear_algebra import (
+from unmoor.ops.fft import fft_plan
+from unmoor.ops.matrix_factors import (
     np_cholesky,
     np_eigenvalues,
     np_lu,
