@@ -12,7 +12,7 @@ demo: $(VENV)/built $(VENV)-clean/installed
 		--um $(abspath src/unmoor/native/bin/um) --library $(abspath src/unmoor/native/lib)
 
 test: lint native $(VENV)/built
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
 # Peers are measured where they are installed: .venv/bin/pip install --group peers. Some only: make bench WORKLOADS="softmax"
 bench: $(VENV)/built
