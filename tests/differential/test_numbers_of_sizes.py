@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -32,6 +33,15 @@ PROGRAMS: dict[str, Callable[[torch.Tensor], Any]] = {
     "longformer's chunks": lambda x: x.repeat(4, 1).view(torch.div(x.size(0) * 4, 4, rounding_mode="trunc"), 4, -1),
     "deberta's slice": lambda x: x[8 - torch.tensor(x.shape[0]) : 8 + torch.tensor(x.shape[0])] * x.shape[0],
     "floor division": lambda x: x.repeat(2, 1).reshape(torch.div(x.size(0) * 2, 2, rounding_mode="floor"), -1),
+    "int of a size": lambda x: x.reshape(int(x.shape[0]) * int(x.shape[1])),
+    "int of a quotient": lambda x: torch.arange(int(len(x) / 3) + int(0.75 * len(x)) + int((3 - len(x)) / 2) + 9),
+    "float of a whole size": lambda x: x / float(x.size(0)) + math.sqrt(float(x.size(1))),
+    "length": lambda x: x.new_zeros(len(x), 2),
+    "ints of a shape": lambda x: x.new_ones([int(n) for n in x.shape]) + x.new_ones(tuple(map(int, x.shape))),
+    "in a function inside": lambda x: [
+        k(x) for k in (lambda y: torch.ones(len(y)), lambda y: y.float() * float(len(y)))
+    ],
+    "divmod of a size": lambda x: torch.ones(divmod(x.shape[0], 2)),
     "tensor of a value": lambda x: x + torch.tensor([x.sum().item(), 1.0]).sum(),
     "deberta's scale": lambda x: x / torch.tensor(min(max(x.size(-2), x.size(-1)), 6) + 1, dtype=torch.float).sqrt(),
 }
@@ -57,3 +67,28 @@ def test_an_item_that_only_sizes_decide_is_pinned():
     torch.testing.assert_close(traced(torch.randn(4, 5)), fn(torch.randn(4, 5)))
     with pytest.raises(NotTraced):
         traced(torch.randn(6, 3))
+
+
+def test_functions_that_convert_sizes_are_afterwards_as_they_were():
+    def kept(x):
+        return [int(n) for n in x.shape]
+
+    def fn(x):
+        return x.new_zeros(kept(x)), lambda: int("3")
+
+    before = kept.__code__, fn.__code__
+    traced = trace(lambda x: fn(x)[0], torch.randn(4, 3))
+    assert traced(torch.randn(5, 2)).shape == (5, 2)
+    assert (kept.__code__, fn.__code__) == before and "__unmoor_int__" not in kept.__code__.co_names
+    assert fn(torch.ones(1))[1]() == 3
+
+
+def test_an_int_of_data_is_still_guarded_by_what_it_is_compared_with():
+    def fn(x):
+        rows = int(x.shape[0])
+        return x[:rows] * 2 if int(x.sum()) > 3 else x
+
+    traced = trace(fn, torch.ones(3, 2))
+    torch.testing.assert_close(traced(torch.ones(5, 4)), torch.full((5, 4), 2.0))
+    with pytest.raises(NotTraced, match=r"took the branch `int\(x.sum\(\)\) > 3`"):
+        traced(torch.zeros(5, 4))

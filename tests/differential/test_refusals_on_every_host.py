@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+
 import numpy as np
 import pytest
 import torch
@@ -31,7 +33,7 @@ def by_loop(x):
 
 
 def by_sum_of_sizes(x):
-    return x + float(int(x.shape[0] + x.shape[1]))
+    return x + float(operator.index(x.shape[0] + x.shape[1]))
 
 
 def by_frozen_value(x):
@@ -48,7 +50,7 @@ CASES = [
     (by_loop, "[1,1]", "[1,1,1]", "`range(x.shape[0])` looped by the size 2 in every example; here it is 3"),
     (
         by_sum_of_sizes, "[[1,1]]", "[[1,1,1]]",
-        "`int(x.shape[0] + x.shape[1])` used a size as the number 3 in every example; here it is 4",
+        "`operator.index(x.shape[0] + x.shape[1])` used a size as the number 3 in every example; here it is 4",
     ),
     (
         by_frozen_value, "[1,1]", "[1,2]",

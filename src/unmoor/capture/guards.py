@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
 
 from unmoor.capture import wording
@@ -12,6 +12,7 @@ from unmoor.capture.numbers import Number, Plain
 from unmoor.capture.source import (
     asking_frame,
     condition_text,
+    functions_around,
     is_call,
     is_loop,
     is_while,
@@ -31,6 +32,7 @@ class Guards:
 
     def __init__(self, tape: Tape) -> None:
         self.tape = tape
+        self.plain: set[CodeType] = set()  # what made a size a plain number by a call, of int(size) and its like
         self.deferred = False  # comparisons of numbers are handed on, and asked for their outcome later
 
     def compare(
@@ -99,9 +101,15 @@ class Guards:
         frame: FrameType | None = user_frame()
         return None if frame is None else comparison_after(frame, function)
 
+    def made_plain(self, number: Number) -> None:
+        """The program calls int, float or len, which can only give a plain number."""
+        if not number.data:
+            self.plain.update(functions_around(asking_frame()))
+
     def converted(self, number: Number, comparison: Comparison | None) -> Any:
         """float(number) or int(number) of an int: the comparison that follows is guarded, else equality."""
         if comparison is None:
+            self.made_plain(number)
             return number.pin()
         self.compare(number, comparison.other, comparison.op, comparison.index)
         return number.hint
@@ -110,6 +118,7 @@ class Guards:
         """int(number) of a float: the comparison that follows as one of the float, else equality."""
         whole = int(number.hint)  # raises for NaN and infinity as Python does
         if comparison is None or isinstance(comparison.other, float) or comparison.op in ("==", "!="):
+            self.made_plain(number)
             return int(number.pin())
         k = int(comparison.other)
         shown = COMPARISONS[comparison.op](whole, k)

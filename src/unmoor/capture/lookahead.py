@@ -157,7 +157,8 @@ def _start_of_expression(code: tuple[dis.Instruction, ...], call: int) -> int | 
 def _is_builtin(code: tuple[dis.Instruction, ...], start: int, frame: FrameType, name: str) -> bool:
     for i in (start, start + 1):
         if code[i].opname in ("LOAD_GLOBAL", "LOAD_NAME"):
-            return code[i].argval == name and _named(name, frame) is getattr(builtins, name)
+            loaded = _named(code[i].argval, frame)
+            return getattr(loaded, "stands_for", loaded) is getattr(builtins, name)
     return False
 
 

@@ -242,15 +242,23 @@ def _nbytes(recorder: Recorder, original: Method, tensor: torch.Tensor) -> Any:
 
 def _len(recorder: Recorder, original: Method, tensor: torch.Tensor) -> int:
     """len() must be a plain int: the size along axis 0 is pinned."""
-    real = int(original(tensor))
-    size = recorder.size(tensor, 0, real)
-    return int(size.node.pin()) if isinstance(size, Int) else real
+    size = first_size(recorder, tensor)
+    if isinstance(size, Int):
+        recorder.guards.made_plain(size.node)
+        return int(size.node.pin())
+    return int(size)
+
+
+def first_size(recorder: Recorder, tensor: torch.Tensor) -> Any:
+    """The size along axis 0, which len() asks for."""
+    return recorder.size(tensor, 0, len(tensor))
 
 
 def _iter(recorder: Recorder, original: Method, tensor: torch.Tensor) -> Any:
     if tensor.dim() == 0:
         return original(tensor)
-    count = _len(recorder, lambda t: torch.Tensor.size(t, 0), tensor)
+    size = first_size(recorder, tensor)
+    count = int(size.node.pin()) if isinstance(size, Int) else size
     return iter([_getitem(recorder, torch.Tensor.__getitem__, tensor, i) for i in range(count)])
 
 

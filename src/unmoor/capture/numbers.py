@@ -242,7 +242,7 @@ class _Symbolic:
     __ge__ = _compare(">=")
     __eq__ = _compare("==")
     __ne__ = _compare("!=")
-    __divmod__ = _pinned(divmod)
+    __divmod__ = lambda self, other: (self // other, self % other)  # noqa: E731
     __and__, __rand__ = _pinned(operator.and_), _pinned(operator.and_)
     __or__, __ror__ = _pinned(operator.or_), _pinned(operator.or_)
     __xor__, __rxor__ = _pinned(operator.xor), _pinned(operator.xor)
@@ -355,6 +355,15 @@ class Float(_Symbolic, torch.SymFloat):
 
     def __ceil__(self) -> Any:
         return self._divided(lambda a, b: -(-a // b), math.ceil)
+
+    def whole(self) -> Any | None:
+        """int() of this as an expression, where it is a quotient of ints."""
+        quotient = self._quotient()
+        if quotient is None or not quotient[1] > 0:
+            return None
+        a, b = quotient
+        up, down = (arithmetic("max", n.node, 0) if isinstance(n, Int) else max(n, 0) for n in (a, -a))
+        return up // b - down // b  # towards zero
 
     def _divided(self, exact: Callable[[Any, Any], Any], plain: Callable[[float], int]) -> Any:
         """floor or ceil: integer arithmetic where this is a quotient of ints, else of the pinned number."""

@@ -56,6 +56,16 @@ def asking_frame() -> FrameType | None:
     return frame
 
 
+def functions_around(frame: FrameType | None) -> list[CodeType]:
+    """The code that a frame runs, and that of the functions around it which call it: it may be a comprehension."""
+    found: list[CodeType] = []
+    while frame is not None and not is_our_file(frame.f_code.co_filename):
+        if not found or found[-1] in frame.f_code.co_consts:
+            found.append(frame.f_code)
+        frame = frame.f_back
+    return found
+
+
 def own_source(source: Source) -> Source:
     """The user's own innermost line, where the line of `user_frame`, which is `source`, is a package's."""
     frame = user_frame()

@@ -14,6 +14,7 @@ import torch
 
 from unmoor.capture.bytecode import asks_identity, live_variables
 from unmoor.capture.contents import Contents, Untold
+from unmoor.capture.conversions import original
 from unmoor.capture.numbers import Float, Int
 from unmoor.capture.outside import Outside
 from unmoor.capture.recorder import Recorder
@@ -126,7 +127,7 @@ def _frame(frame: FrameType, inner: FrameType | None, contents: Contents) -> obj
     live = live_variables(code, index)
     variables = tuple((n, contents.form(v)) for n, v in sorted(frame.f_locals.items()) if n in live)
     held = tuple(None if v is NOTHING else contents.form(v) for v in below)
-    return (contents.same(code), index, variables, held)
+    return (contents.same(original(code)), index, variables, held)
 
 
 def _check_called(frame: FrameType, inner: FrameType, index: int) -> None:

@@ -8,11 +8,13 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from types import CodeType
 from typing import Any
 
 import numpy as np
 import torch
 
+from unmoor.capture.conversions import Conversions
 from unmoor.capture.dims import named_dims, told
 from unmoor.capture.guards import Guards
 from unmoor.capture.methods import Interception, active, bound_before
@@ -70,8 +72,16 @@ def record_calls(calls: Sequence[Call]) -> list[Recording]:
         _check_recordable(call.fn)
         if not call.mode and not call.decisions:
             warn_training_mode(Modules(call.fn))
+    with Conversions() as conversions:
+        return _record_calls(calls, conversions)
+
+
+def _record_calls(calls: Sequence[Call], conversions: Conversions) -> list[Recording]:
+    """The recordings of calls; a run is made again where a tensor from outside that it writes must be state from the
+    start, and where functions that convert sizes must run with other code."""
     states: list[StateTensor] = []
-    while True:  # a run that writes a tensor from outside is made again with that tensor as state from the start
+    while True:
+        plain: set[CodeType] = set()
         found: list[StateTensor] = []
         recordings = []
         for call in calls:
@@ -80,8 +90,10 @@ def record_calls(calls: Sequence[Call]) -> list[Recording]:
                 recordings.append(trace.run(call.args, call.kwargs))
             known = {id(s.tensor) for s in found} | ({GENERATOR} & {s.name for s in found})
             found += [s for s in trace.found.values() if id(s.tensor) not in known and s.name not in known]
+            plain |= trace.recorder.guards.plain
             trace.tracks.forget()
-        if not found:
+        learnt = conversions.learn(plain)
+        if not found and not learnt:
             return recordings
         states += found
 

@@ -86,7 +86,7 @@ def size(text: str, hint: object, loops: bool) -> Wording:
         Froze.LOOP if loops else Froze.SIZE,
         f"{quoted(text)} {does} {as_} {hint!r}",
         f"{quoted(text)} {did} {as_} {hint!r} {EVERY}; here it {ANOTHER}",
-        _example("of such sizes") if loops else _example("of such sizes") + ", or keep it a size (no int(), no index)",
+        _example("of such sizes") if loops else _example("of such sizes") + ", or keep it a size",
     )
 
 
