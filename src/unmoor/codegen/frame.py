@@ -18,13 +18,14 @@ from unmoor.ops.family import in_dtype
 
 @dataclass(frozen=True)
 class Lanes:
-    """The vector axis in force: lane l stands for loop index `var` + l. `mask` is None where all lanes count;
-    `count` is then how many do."""
+    """The vector axis in force: lane l stands for loop index `var` + l. `mask` is None where all lanes count; `live` is
+    else how many do. `even`: lane 0 stands for a multiple of `count`."""
 
     var: str
     count: int
     mask: Val | None = None
     live: Val | None = None
+    even: bool = False
 
 
 class Frame:
@@ -148,14 +149,15 @@ class Frame:
         spread = ids if step == 1 else self.b.mul(ids, self.b.broadcast(self.size(step), lanes.count))
         return self.b.add(self.b.broadcast(self.size(d), lanes.count), spread)
 
-    def per_lane(self, value: Callable[[], Val]) -> Val:
-        """`value` computed for each lane's loop index in turn. Dead lanes repeat the last live one."""
+    def per_lane(self, value: Callable[[], Val], apart: int = 1) -> Val:
+        """`value` computed for the loop index of each lane, or each `apart` lanes, in turn. Dead lanes repeat the last
+        live one."""
         lanes = self.lanes
         assert lanes is not None
         first = self.sizes[lanes.var]
         out: Val | None = None
-        for k in range(lanes.count):
-            place: Val = const("i64", k)
+        for lane in range(lanes.count // apart):
+            place: Val = const("i64", lane * apart)
             if lanes.live is not None:
                 place = self.b.intrinsic("smin", [place, self.b.sub(lanes.live, 1)])
             with self.at(**{lanes.var: self.b.add(first, place)}):
@@ -164,8 +166,8 @@ class Frame:
                 x = value()
                 self.lanes = lanes
             if out is None:
-                out = Val("poison", f"<{lanes.count} x {x.type}>")
-            out = self.b.insert(out, x, k)
+                out = Val("poison", f"<{lanes.count // apart} x {x.type}>")
+            out = self.b.insert(out, x, lane)
         assert out is not None
         return out
 
@@ -227,7 +229,32 @@ class Frame:
             return self.b.load_elements(self.address(e.buffer, e.index), e.dtype, 1)
         if step == 1:
             return self.b.load_elements(self.address(e.buffer, e.index), e.dtype, lanes.count, lanes.mask)
+        repeat = repeated(e.index, lanes.var) if step is None and lanes.even else None
+        if repeat is not None and max(repeat[0], lanes.count) % min(repeat[0], lanes.count) == 0:
+            return self._repeated(e, *repeat)
         return self.per_lane(lambda: self.b.load_elements(self.address(e.buffer, e.index), e.dtype, 1))
+
+    def _repeated(self, e: Load, times: int, step: int) -> Val:
+        """Elements `step` apart, each in `times` lanes beside each other. Where it is known which one of each `step`
+        they are, all are read: others of them may be wanted next."""
+        b, lanes, layout = self.b, self.lanes, self.layout[e.buffer]
+        assert lanes is not None
+        if lanes.count <= times:
+            return b.load_elements(self.address(e.buffer, e.index), e.dtype, 1)
+        count = lanes.count // times
+        known = all(c % step == 0 for monomial, c in e.index.terms if monomial)
+        first = sum(c for monomial, c in e.index.terms if not monomial) % step
+        if not known or layout.panels is not None or any(c % step for _, c in layout.numel.terms):
+            each = self.per_lane(lambda: b.load_elements(self.address(e.buffer, e.index), e.dtype, 1), times)
+            return b.shuffle(each, None, [lane // times for lane in range(lanes.count)])
+        mask = None
+        if lanes.live is not None:
+            ids = const_lanes("i64", range(count * step))
+            mask = b.icmp(
+                "slt", b.op("mul nsw", ids, const(ids.type, times)), b.broadcast(b.mul(lanes.live, step), count * step)
+            )
+        whole = b.load_elements(self.address(e.buffer, e.index - first), e.dtype, count * step, mask)
+        return b.shuffle(whole, None, [lane // times * step + first for lane in range(lanes.count)])
 
     def _gather(self, e: Load) -> Val:
         """Elements from a place of its own for each lane."""
@@ -265,6 +292,28 @@ class Frame:
         start = b.mul(b.udiv(column, PANEL_WIDTH), PANEL_WIDTH)
         width = b.intrinsic("smin", [const("i64", PANEL_WIDTH), b.sub(self.size(p.padded_n), start)])
         return start, width, b.sub(column, start)
+
+
+def repeated(index: Dim, var: str) -> tuple[int, int] | None:
+    """(times, step) where an index is `step * (var // times)` and something without `var`; None where it is not."""
+    found = [
+        (atom, c, len(monomial))
+        for monomial, c in index.terms
+        for atom, _ in monomial
+        if (var in (atom.a + atom.b).symbols if isinstance(atom, Call) else atom == var)
+    ]
+    if len(found) != 1:
+        return None
+    atom, step, factors = found[0]
+    if (
+        not isinstance(atom, Call)
+        or factors != 1
+        or atom.fn != "floordiv"
+        or atom.a.symbol != var
+        or not atom.b.is_const
+    ):
+        return None
+    return (atom.b.value, step) if step > 0 else None
 
 
 def lane_count(kernel: Kernel, vector_bytes: int) -> int:

@@ -11,7 +11,7 @@ from unmoor.codegen.accumulate import COUNT, accumulators, neutral
 from unmoor.codegen.ahead import Ahead
 from unmoor.codegen.builder import COMPUTE, Val, const, const_lanes, lanes_of, vec
 from unmoor.codegen.counted import counted, when
-from unmoor.codegen.frame import Frame, Lanes
+from unmoor.codegen.frame import Frame, Lanes, repeated
 from unmoor.codegen.packing import emit_packing, is_packing
 from unmoor.codegen.places import Places
 from unmoor.codegen.tile import Contraction, is_contraction, is_plain
@@ -79,17 +79,17 @@ class Nest:
     def _vector_loop(self, loop: Loop, begin: Val, end: Val) -> None:
         """Whole vectors first, several at a time where that is worth it, then the rest under a mask."""
         b = self.f.b
-        several = _abreast(loop)
+        several, even = _abreast(loop), begin.text == "0"
 
         def whole(count: int, i: Val, _: list[Val]) -> list[Val]:
-            with self.f.vector(Lanes(loop.var, self.lanes)):
+            with self.f.vector(Lanes(loop.var, self.lanes, even=even)):
                 places = [b.add(i, k * self.lanes) if k else i for k in range(count)]
                 self.ahead.fetch(loop, places if count == several else [], self.lanes)
                 b.interleaved([partial(self.turn, loop.var, place, loop.body) for place in places])
                 return []
 
         def rest(i: Val) -> list[Val]:
-            with self.masked(loop.var, b.sub(end, i)):
+            with self.masked(loop.var, b.sub(end, i), even):
                 return self.turn(loop.var, i, loop.body)
 
         i = begin
@@ -98,12 +98,12 @@ class Nest:
         when(b, b.icmp("slt", i, end), [], lambda: rest(i))
 
     @contextmanager
-    def masked(self, var: str, live: Val) -> Iterator[Val]:
+    def masked(self, var: str, live: Val, even: bool) -> Iterator[Val]:
         """The vector axis with only its first `live` lanes; gives their mask."""
         b = self.f.b
         ids = const_lanes("i64", range(self.lanes))
         mask = b.icmp("slt", ids, b.broadcast(live, self.lanes))
-        with self.f.vector(Lanes(var, self.lanes, mask, live)):
+        with self.f.vector(Lanes(var, self.lanes, mask, live, even)):
             yield mask
 
     def _windows_in_vectors(self, loop: Loop) -> bool:
@@ -124,11 +124,13 @@ class Nest:
             return False
         if any(loop.var in d.symbols for s in inner for d in _extents(s)):
             return False
-        strides = [None if named & x.index.symbols else x.index.coefficient(loop.var) for x in _loads(loop.body)]
         if not inner:
             return True
         inside_is_good = all(self._fold_runs_in_vectors(s) if isinstance(s, Fold) else True for s in inner)
-        return not inside_is_good and all(s is not None and (s == 0 or s == 1) for s in strides)
+        return not inside_is_good and all(
+            not named & x.index.symbols and (_is_short(x.index.coefficient(loop.var)) or repeated(x.index, loop.var))
+            for x in _loads(loop.body)
+        )
 
     # -- folds --------------------------------------------------------------------------------
     def _fold_runs_in_vectors(self, fold: Fold) -> bool:
@@ -141,7 +143,7 @@ class Nest:
             return False
         steps = [x.index.coefficient(var) for x in _loads(body)]
         stores = [s.index.coefficient(var) for s in fold.body if isinstance(s, Store)]
-        return all(s is not None and (s == 0 or s == 1) for s in steps) and all(s == 1 for s in stores)
+        return all(map(_is_short, steps)) and all(s == 1 for s in stores)
 
     def _fold(self, fold: Fold) -> Val:
         if fold.fn in ("argmax", "argmin"):
@@ -211,7 +213,7 @@ class Nest:
             return made
 
         def turn(i: Val, carried: list[Val], count: int) -> list[Val]:
-            with self.f.vector(Lanes(var, self.lanes)):
+            with self.f.vector(Lanes(var, self.lanes, even=True)):
                 places = [b.add(i, k * self.lanes) if k else i for k in range(count)]
                 self.ahead.fetch(fold, places if count == COUNT else [], self.lanes)
                 return sums.join(carried, b.interleaved([partial(element, place) for place in places]))
@@ -222,7 +224,7 @@ class Nest:
             i, carried = counted(b, i, end, self.lanes, carried, lambda i, c: turn(i, c, 1))
 
             def rest() -> list[Val]:
-                with self.masked(var, b.sub(end, i)) as mask:
+                with self.masked(var, b.sub(end, i), even=True) as mask:
                     return sums.join(carried, [b.select(mask, element(i), neutral(fold.fn, dtype, self.lanes))])
 
             return when(b, b.icmp("slt", i, end), carried, rest)
@@ -259,6 +261,11 @@ class Nest:
             return [b.select(better, value, best), b.select(better, at, place), b.add(here, 1)]
 
         return self.axes(fold.inside, list(fold.axes), start, turn)[1]
+
+
+def _is_short(step: Dim | None) -> bool:
+    """Whether lanes that are so far apart read the same element, or elements side by side."""
+    return step is not None and (step == 0 or step == 1)
 
 
 def _abreast(loop: Loop) -> int:

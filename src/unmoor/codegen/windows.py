@@ -2,17 +2,20 @@
 
 Windows beside each other share most of what they read. So a block of them accumulates in registers, and each vector
 that they share is loaded once. Blocks are of windows that lie inside the bounds; the few at the borders run one by one.
+Where lanes share elements, as in convolutions of groups of few channels, the channels of a group are written out too:
+they are lanes of one vector that is loaded once.
 """
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 from unmoor.codegen import math
 from unmoor.codegen.accumulate import neutral
 from unmoor.codegen.builder import Val, const
 from unmoor.codegen.counted import counted, when
-from unmoor.codegen.frame import Lanes
+from unmoor.codegen.frame import Lanes, repeated
 from unmoor.ir.dim import Dim, sym
 from unmoor.ir.kernel import Fold, Let, Loop, Store
 from unmoor.ir.scalar import Apply
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from unmoor.codegen.nest import Nest
 
 MOST_TAPS = 11  # taps along the windows that are written out
+MOST_TERMS = 16  # taps and channels of a group that are
 FURTHEST = 8  # steps and dilations up to which it is seen what windows share
 ZERO = const("i64", 0)
 
@@ -64,9 +68,12 @@ class _Windows:
         (self.fold,) = (s for s in inner.body if isinstance(s, Fold))
         self.taps, count = self.fold.axes[-1]
         self.count = count.value
+        self.shared = any(repeated(d, inner.var) for d in indices_of((self.fold,)))
+        self.outer, self.channels = self._written_out()
         self.bound = next(((p, e) for p, e in self.fold.inside if loop.var in p.symbols), None)
         registers = 32 if self.b.module.avx512 else 16
-        self.block = max(2, min(6, registers - 3 - self.count))  # beside the sums stand a weight of each tap, and room
+        # beside the sums stand a weight of each tap, and room; of many terms the weights are read where they lie
+        self.block = 12 if self.shared else max(2, min(6, registers - 3 - self.count))
 
     def emit(self, begin: Val, end: Val) -> None:
         b = self.b
@@ -81,10 +88,22 @@ class _Windows:
             high = b.intrinsic("smin", [end, b.intrinsic("smax", [low, self._ceiling(reach, along)])])
             counted(b, begin, low, 1, [], self._border)
         at = low
-        for size in dict.fromkeys((self.block, 2, 1)):
+        for size in dict.fromkeys((self.block, *((4,) if self.shared else ()), 2, 1)):
             at, _ = counted(b, at, high, size, [], lambda i, _, size=size: self._windows(i, size))  # type: ignore[misc]
         if self.bound is not None:
             counted(b, high, end, 1, [], self._border)
+
+    def _written_out(self) -> tuple[list[tuple[str, Dim]], list[tuple[str, Dim]]]:
+        """The axes before the taps: those that are loops, and where lanes share elements the last ones that are not."""
+        outer, terms = list(self.fold.axes[:-1]), self.count
+        written: list[tuple[str, Dim]] = []
+        bounded = {s for position, _ in self.fold.inside for s in position.symbols}
+        while self.shared and outer and outer[-1][0] not in bounded and outer[-1][1].is_const:
+            terms *= outer[-1][1].value
+            if terms > MOST_TERMS:
+                break
+            written.insert(0, outer.pop())
+        return outer, written
 
     def _coefficient(self, position: Dim, var: str) -> int:
         step = position.coefficient(var)
@@ -105,15 +124,16 @@ class _Windows:
         end = self.f.size(inner.extent)
 
         def whole(c: Val, _: list[Val]) -> list[Val]:
-            with self.f.vector(Lanes(inner.var, lanes)):
+            with self.f.vector(Lanes(inner.var, lanes, even=True)):
                 return self._vector(i, c, count)
 
         def rest(c: Val) -> list[Val]:
-            with self.nest.masked(inner.var, b.sub(end, c)):
+            with self.nest.masked(inner.var, b.sub(end, c), even=True):
                 return self._vector(i, c, count)
 
         c, _ = counted(b, ZERO, end, lanes, [], whole)
-        when(b, b.icmp("slt", c, end), [], lambda: rest(c))
+        if not inner.extent.is_const or inner.extent.value % lanes:
+            when(b, b.icmp("slt", c, end), [], lambda: rest(c))
         return []
 
     def _vector(self, i: Val, c: Val, count: int) -> list[Val]:
@@ -123,7 +143,7 @@ class _Windows:
         with self.f.at(**{var: i, self.inner.var: c}):
             start = [neutral(fold.fn, dtype, self.nest.lanes)] * count
             others = tuple(p for p in fold.inside if p != self.bound)
-            sums = self.nest.axes(others, list(fold.axes[:-1]), start, self._along)
+            sums = self.nest.axes(others, self.outer, start, self._along)
         for r, total in enumerate(sums):
             values = dict(self.f.values)
             with self.f.at(**{var: self.b.add(i, r) if r else i, self.inner.var: c}):
@@ -139,18 +159,20 @@ class _Windows:
         """The sums after all taps along the windows, in the order of what is read: a vector serves the windows that
         share it, and is then forgotten, while the weights stay. A window meets its taps in order."""
         along, step = self._pace()
-        pairs = [(r * along + t * step, r, t) for r in range(len(sums)) for t in range(self.count)]
+        channels = list(itertools.product(*(range(extent.value) for _, extent in self.channels)))
+        terms = [(r * along + t * step, c, r, t) for r in range(len(sums)) for t in range(self.count) for c in channels]
         sums = list(sums)
-        for _, r, t in sorted(pairs):
-            sums[r] = self._tap(sums[r], r, t)
+        for _, c, r, t in sorted(terms):
+            sums[r] = self._tap(sums[r], r, t, c)
         return sums
 
-    def _tap(self, total: Val, r: int, t: int) -> Val:
-        """The sum of window r after its tap t. A product is added as one operation."""
+    def _tap(self, total: Val, r: int, t: int, channel: tuple[int, ...]) -> Val:
+        """The sum of window r after its tap t of a channel. A product is added as one operation."""
         f, fold, value = self.f, self.fold, self.fold.value
+        fixed = {var: place for (var, _), place in zip(self.channels, channel, strict=True)}
 
         def moved(d: Dim) -> Dim:
-            return d.substitute({self.loop.var: sym(self.loop.var) + r, self.taps: t})
+            return d.substitute({self.loop.var: sym(self.loop.var) + r, self.taps: t, **fixed})
 
         value = rewrite_expr(value, moved)
         exact = value.dtype.is_float and value.dtype is value.dtype.compute

@@ -22,8 +22,11 @@ from unmoor.ops import evaluate
 from unmoor.ops.access import Index, linear, through_view
 
 RESHAPE = "prim::reshape"
+PERMUTE = "prim::permute"
+WINDOWED = ("prim::windows", "prim::pad", RESHAPE)  # what stands between windows and the tensor that they are of
 CONVOLVE = "prim::convolve"
 TAKE = "prim::take"
+REPEATS = (2, 4, 8)  # lanes that may share an element
 SMALL_RIGHT = 64 * 64  # elements of a right operand that is read in place: packing would cost more than it saves
 
 
@@ -72,6 +75,14 @@ class _Preparation:
         made = Node(node.op, (left, packed, *rest), node.outputs, node.source)
         self.nodes.append(made)
         self.producer[node.output] = made
+
+    def windows(self, node: Node) -> None:
+        """Windows read each element several times, and so from where their last axis lies side by side."""
+        value = node.inputs[0]
+        while (source := self.producer.get(value)) is not None and source.op in WINDOWED:
+            (value,) = source.inputs
+        if source is not None and source.op == PERMUTE and source.args[1][-1] != tensor_type(value).rank - 1:  # type: ignore[index]
+            self.anchor(value)
 
     def matrix_vector(self, node: Node, left: Value, right: Value) -> None:
         """A single column is a row-wise dot product: both operands run along k with stride 1."""
@@ -195,9 +206,23 @@ class _Preparation:
             return
         shape = tensor_type(value).shape
         index = tuple(sym(f"i{a}") for a in range(len(shape)))
-        inner = through_view(node, index, {f"i{a}": e for a, e in enumerate(shape)})
+        extents = {f"i{a}": e for a, e in enumerate(shape)}
+        inner = through_view(node, index, extents)
+        source = self.producer.get(node.inputs[0])
+        if source is not None and source.op == "prim::expand" and tensor_type(source.inputs[0]).shape[-1] == 1:
+            inner = through_view(
+                source, inner, extents
+            )  # elements repeated: lanes beside each other share what they read
+            if shape[-1].is_const and all(_repeats(d, f"i{len(shape) - 1}") for d in inner):
+                return
         if any(isinstance(atom, Call) for d in inner for m, _ in d.terms for atom, _ in m):
             self.anchor(value)
+
+
+def _repeats(d: Dim, last: str) -> bool:
+    """Whether an index divides, if at all, the last loop's alone, by a number of lanes."""
+    calls = [atom for monomial, _ in d.terms for atom, _ in monomial if isinstance(atom, Call)]
+    return all(c.fn == "floordiv" and c.a == sym(last) and c.b in REPEATS for c in calls)
 
 
 def _widens(node: Node) -> bool:
@@ -228,6 +253,8 @@ def prepare(graph: Graph) -> tuple[Graph, frozenset[Value]]:
         elif node.op == CONVOLVE:
             work.convolution(node)
         else:
+            if node.op == "prim::windows":
+                work.windows(node)
             if node.op == RESHAPE:
                 work.anchor_dividing_reshape(node)
             if node.op in ("prim::guard", "prim::If", "prim::Loop") or kind_of(node) is Kind.BUILTIN:

@@ -24,11 +24,13 @@ def panels_of(value: Value) -> Panels:
     return Panels(product(batch), k, n)
 
 
-def loop_axes(shape: tuple[Dim, ...]) -> tuple[list[tuple[str, Dim]], Index]:
-    """Loops over batch, row and column axes, and the index at their point. Row and column always have a loop."""
-    last = len(shape) - 2
-    axes = [(f"i{a}", e) for a, e in enumerate(shape) if a >= last or e != 1]
-    point = tuple(sym(f"i{a}") if a >= last or e != 1 else Dim({}) for a, e in enumerate(shape))
+def loop_axes(shape: tuple[Dim, ...], first: int = 0) -> tuple[list[tuple[str, Dim]], Index]:
+    """Loops over batch, row and column axes, and the index at their point. Row and column always have a loop; the axis
+    `first` has the outermost."""
+    order = sorted(range(len(shape)), key=lambda a: (a != first, a))
+    looped = {a for k, a in enumerate(order) if k >= len(shape) - 2 or shape[a] != 1}
+    axes = [(f"i{a}", shape[a]) for a in order if a in looped]
+    point = tuple(sym(f"i{a}") if a in looped else Dim({}) for a in range(len(shape)))
     return axes, point
 
 
@@ -39,8 +41,10 @@ class ContractLowering:
         self.block = node.blocks[0]
         self.buffers = buffers
         (self.matmul,) = (n for n in self.block.nodes if TABLE[n.op].kind is Kind.CONTRACT)
-        self.axes, self.point = loop_axes(tensor_type(self.matmul.output).shape)
-        depth = tensor_type(self.matmul.inputs[1]).shape[-2]
+        shape, matrix = (tensor_type(v).shape for v in (self.matmul.output, self.matmul.inputs[1]))
+        self.grouped = self.matmul.op == CONVOLVE and len(matrix) == 3
+        self.axes, self.point = loop_axes(shape, len(shape) - 2 if self.grouped else 0)
+        depth = matrix[-2]
         extents = {**dict(self.axes), "k": depth}
         self.elements = Elements(self.block, buffers, extents, self._contract, self._after_contraction())
 
@@ -89,7 +93,7 @@ class ContractLowering:
         source, matrix = tensor_type(left), tensor_type(right)
         _, *spatial, _, channels = source.shape
         *outer, column = self.point
-        group = outer.pop(0) if matrix.rank == 3 else const(0)
+        group = outer.pop() if self.grouped else const(0)
         image, *places = outer
         axes: list[tuple[str, Dim]] = []
         inside: list[tuple[Dim, Dim]] = []
@@ -106,7 +110,7 @@ class ContractLowering:
         k.append(sym("kc"))
         at = linear((image, *reach, group, k[-1]), source.shape)
         depth = linear(tuple(k), (*map(const, taps), channels))
-        matrices = (group,) if matrix.rank == 3 else ()
+        matrices = (group,) if self.grouped else ()
         name = scope.fresh()
         a_load = Load(self.buffers[left], at, source.dtype)
         b_load = Load(self.buffers[right], linear((*matrices, depth, column), matrix.shape), matrix.dtype)

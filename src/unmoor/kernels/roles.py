@@ -71,10 +71,10 @@ class _Roles:
             source = tensor_type(left).shape
             channels = self.size("zc", source[-1])
             grouped = len(matrix) == 3
-            groups = out[0] if grouped else const(1)
+            groups = out[-2] if grouped else const(1)
             places = tuple(self.size(f"zp{a}", d) for a, d in enumerate(source[1:-2]))
             depth = product(int(str(t)) for t in taps) * channels
-            shape = (out[1] if grouped else out[0], *places, groups, channels)
+            shape = (out[0], *places, groups, channels)
             return {node.output: out, left: shape, right: (*((groups,) if grouped else ()), depth, out[-1])}
         depth = self.size("zk", matrix[-2])
         rows, batch = tensor_type(left).shape, out[:-2]

@@ -1,8 +1,9 @@
 """Convolutions in any number of spatial dims, as contractions over channels that lie last in memory.
 
 The core op `prim::convolve` reads windows of a padded tensor in place. A depthwise convolution, with one input channel
-per group, has nothing to contract: it is a sum over its taps. A transposed one is a convolution of the tensor with
-zeros between its elements.
+per group, has nothing to contract: it is a sum over its taps; one with groups of a few channels, each narrower than a
+vector, is a sum over taps and channels. A transposed one is a convolution of the tensor with zeros between its
+elements.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ TAPS = Tolerance(
     f"{SUMS.reason}; eager rounds half floats after each tap on processors without instructions for them, we once",
 )
 
+FEW = 8  # input channels of a group that are added up one by one
+
 
 # -- the core op ----------------------------------------------------------------------------------
 def output_size(size: Dim, taps: Any, step: Any, dilation: Any) -> Dim:
@@ -41,7 +44,8 @@ def _infer(
 ) -> TensorType:
     batch, *spatial, _, _ = x.shape
     wide = [size + p + q for size, p, q in zip(spatial, before, after, strict=True)]
-    return TensorType(x.dtype, (*w.shape[:-2], batch, *map(output_size, wide, taps, steps, dilations), w.shape[-1]))
+    places = map(output_size, wide, taps, steps, dilations)
+    return TensorType(x.dtype, (batch, *places, *w.shape[:-2], w.shape[-1]))
 
 
 def _np_convolve(
@@ -63,7 +67,7 @@ def _np_convolve(
     windows = np.transpose(seen, order)  # [groups, n, places..., taps..., channels]
     left = windows.reshape(*windows.shape[: rank + 2], w.shape[-2])
     tall = w.reshape(w.shape[0], *(1,) * rank, *w.shape[-2:]) if w.ndim == 3 else w
-    return np.asarray(np.matmul(left, tall) if w.ndim == 3 else np.matmul(left[0], w))
+    return np.moveaxis(np.matmul(left, tall), 0, -2) if w.ndim == 3 else np.asarray(np.matmul(left[0], w))
 
 
 CONVOLVE = Op(
@@ -88,7 +92,7 @@ CONVOLVE = Op(
     lower=True,
     dtypes=FLOATS,
     doc="Windows of [n, places..., groups, channels], with zeros around the places, times [groups, taps x channels, "
-    "outputs], or without groups a plain matrix: [groups, n, places, outputs].",
+    "outputs], or without groups a plain matrix: [n, places, groups, outputs].",
 )
 
 
@@ -168,9 +172,9 @@ def _convolve(
             raise SignatureError(
                 f"the window of a convolution reaches over {dilation * (tap - 1) + 1} places of {size + p + q}"
             )
-    if each == 1 and groups > 1:
+    if groups > 1 and _is_narrow(b, each, outputs, groups):
         x = pad(b, x, (0, *before, 0), (0, *after, 0))
-        made = _depthwise(b, x, weight, taps, steps, dilations)
+        made = _narrow(b, x, weight, taps, steps, dilations, groups)
     elif groups == 1 and all(n == 1 for n in (*taps, *steps)) and not any((*before, *after)):
         flat = b.emit("prim::reshape", x, (batch * product(spatial), channels))
         made = b.emit("prim::reshape", b.emit("prim::matmul", flat, _matrix(b, weight, 1)), (batch, *spatial, outputs))
@@ -178,9 +182,7 @@ def _convolve(
         grouped = b.emit("prim::reshape", x, (batch, *spatial, const(groups), each))
         made = b.emit("prim::convolve", grouped, _matrix(b, weight, groups), taps, steps, dilations, before, after)
         if groups > 1:
-            places = b.type_of(made).shape[2:-1]
-            made = b.emit("prim::permute", made, (*range(1, rank + 2), 0, rank + 2))
-            made = b.emit("prim::reshape", made, (batch, *places, outputs))
+            made = b.emit("prim::reshape", made, (*b.type_of(made).shape[: rank + 1], outputs))
     made = made if bias is None else b.emit("aten::add", made, bias)
     return channels_first(b, made, rank)
 
@@ -196,22 +198,31 @@ def _matrix(b: Builder, weight: Any, groups: int) -> Any:
     return b.emit("prim::reshape", b.emit("prim::permute", split, order), (const(groups), depth, outputs // groups))
 
 
-def _depthwise(b: Builder, x: Any, weight: Any, taps: Any, steps: Any, dilations: Any) -> Any:
-    """One input channel per group: the sum over the taps of [n, places..., taps..., c] x [taps..., c]."""
+def _is_narrow(b: Builder, each: Dim, outputs: Dim, groups: int) -> bool:
+    """Whether a group has one input channel, or few ones and so few outputs that they would fill a part of a vector."""
+    if each == 1:
+        return True
+    known = each.is_const and outputs.is_const
+    return known and each.value <= FEW and outputs.value in [groups * times for times in (2, 4, 8)]
+
+
+def _narrow(b: Builder, x: Any, weight: Any, taps: Any, steps: Any, dilations: Any, groups: int) -> Any:
+    """The sum over taps and a group's channels c of [n, places..., taps..., c, last tap, outputs] x [taps..., c, last
+    tap, outputs], where the outputs of a group read the same input."""
     rank = len(taps)
-    channels, outputs = b.type_of(x).shape[-1], b.type_of(weight).shape[0]
+    outputs, each = b.type_of(weight).shape[:2]
+    x = b.emit("prim::reshape", x, (*b.type_of(x).shape[:-1], const(groups), each))
     for axis in range(rank):
         x = b.emit("prim::windows", x, axis + 1, taps[axis], steps[axis], dilations[axis])
-    order = (*range(rank + 1), *range(rank + 2, 2 * rank + 2), rank + 1)
+    order = (*range(rank + 1), *range(rank + 3, 2 * rank + 2), rank + 2, 2 * rank + 2, rank + 1)
     x = b.emit("prim::permute", x, order)
-    weight = b.emit("prim::reshape", weight, (outputs, *map(const, taps)))
-    weight = b.emit("prim::copy", b.emit("prim::permute", weight, (*range(1, rank + 1), 0)))
-    if outputs != channels:
-        times = outputs // channels
+    weight = b.emit("prim::copy", b.emit("prim::permute", weight, (*range(2, rank + 1), 1, rank + 1, 0)))
+    if outputs != groups:
+        times = outputs // groups
         shape = b.type_of(x).shape
         x = b.emit("prim::expand", b.emit("prim::reshape", x, (*shape, const(1))), (*shape, times))
         x = b.emit("prim::reshape", x, (*shape[:-1], outputs))
-    return b.emit("prim::sum", b.emit("aten::mul", x, weight), tuple(range(rank + 1, 2 * rank + 1)), False)
+    return b.emit("prim::sum", b.emit("aten::mul", x, weight), tuple(range(rank + 1, 2 * rank + 2)), False)
 
 
 def transposed(

@@ -1,15 +1,16 @@
 """Moves reshapes below elementwise work, so that what follows a matmul in its own shape can join its kernel.
 
 Does: relu(reshape(y)) becomes reshape(relu(y)), and reshape(y) + b becomes reshape(y + b) where b is a scalar, is
-reshaped alike, or is broadcast along axes that the reshape keeps at the end. Needs: a typed graph. Leaves: the same
-values. Does not: move a reshape past a reduction, nor one of a graph input or constant.
+reshaped alike, or is broadcast along axes that the reshape keeps at the end, or holds a number for each place of a
+last axis that the reshape joins. Needs: a typed graph. Leaves: the same values. Does not: move a reshape past a
+reduction, nor one of a graph input or constant.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from unmoor.ir.dim import Dim
+from unmoor.ir.dim import Dim, product
 from unmoor.ir.graph import Arg, Graph, Names, Node, Value, map_arg, names_of, tensor_type
 from unmoor.ir.op import Kind
 from unmoor.ir.types import TensorType
@@ -85,9 +86,18 @@ def _before_reshape(
         kept += 1
     if type_.rank <= kept:
         return value
-    if all(d == 1 for d in type_.shape[: type_.rank - kept]):
-        tail = type_.shape[type_.rank - kept :]
+    joined = _joined(outer, inner)
+    wide = kept or (1 if joined and type_.shape[-1] == outer[-1] else 0)
+    if all(d == 1 for d in type_.shape[: type_.rank - wide]):
+        tail = type_.shape[type_.rank - kept :] if kept or not wide else joined
         made = Value(names.fresh(value.name), TensorType(type_.dtype, tail))
         before.append(Node(RESHAPE, (value, tail), (made,)))
         return made
     return None
+
+
+def _joined(outer: tuple[Dim, ...], inner: tuple[Dim, ...]) -> tuple[Dim, ...]:
+    """The last axes of `inner` that are the last one of `outer`, where all before them stay as they are; else none."""
+    before = len(outer) - 1
+    tail = inner[before:]
+    return tail if inner[:before] == outer[:before] and product(tail) == outer[-1] else ()
