@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from unmoor.dtypes import bool_, f32, i64
+from unmoor.dtypes import bool_, f32, f64, i64
 from unmoor.ir.dim import const, sym
 from unmoor.ir.graph import Relation, Source
 from unmoor.ir.kernel import Buffer, Kernel, Loop, Panels, Store
@@ -246,3 +246,36 @@ def looping() -> Program:
     specs = tuple(TensorSpec(*i) for i in inputs), (TensorSpec("moved", x), TensorSpec("last", row))
     arguments = Sequence("tuple", (Sequence("tuple", tuple(map(Leaf, range(4)))), Mapping((), ())))
     return parse_program(LOOPING, Signature(*specs, arguments, Sequence("tuple", (Leaf(0), Leaf(1)))), ())
+
+
+TELLING = """program (held: bool[], real: f64[], whole: i64[]) -> (bool[]) {
+  r0 = 1
+  r1 = 8
+  r2 = 0
+  r3 = 64
+  t0 = input 0 : bool[] bytes r0
+  t1 = input 1 : f64[] bytes r1
+  t2 = input 2 : i64[] bytes r1
+  t3 = output 0 : bool[] bytes r0
+  t4 = arena 2 : i64[] bytes r1
+  copy t3, t0
+  copy t4, t2
+  guard t0 is 1 else "froze 2.0; here it is another" of t1  # model.py:3
+  jump_unless t0 @5
+  jump @6
+  @5:
+  raise "looped 3 times; here it is another" of t4  # model.py:4
+  @6:
+  guard t0 is 1 else "froze True; here it is another" of t3  # model.py:5
+  return
+  arena r3 flops r2 traffic r2
+}
+"""
+
+
+def telling(text: str = TELLING) -> Program:
+    """Refusals that tell numbers."""
+    given = (("held", bool_), ("real", f64), ("whole", i64))
+    inputs = tuple(TensorSpec(name, TensorType(dtype, ())) for name, dtype in given)
+    arguments = Sequence("tuple", (Sequence("tuple", tuple(map(Leaf, range(3)))), Mapping((), ())))
+    return parse_program(text, Signature(inputs, (TensorSpec("held", TensorType(bool_, ())),), arguments, Leaf(0)), ())

@@ -53,8 +53,8 @@ CASES = [
         "`operator.index(x.shape[0] + x.shape[1])` used a size as the number 3 in every example; here it is 4",
     ),
     (
-        by_frozen_value, "[1,1]", "[1,2]",
-        "`float(x.sum())` froze the value 2.0, read from a tensor, in every example; here it is another",
+        by_frozen_value, "[1,1]", "[1,2.25]",
+        "`float(x.sum())` froze the value 2.0, read from a tensor, in every example; here it is 3.25",
     ),
 ]  # fmt: skip
 
@@ -117,3 +117,65 @@ def test_a_branch_on_sizes_behind_another_is_not_told_for_sizes_that_do_not_come
         host.run(np.ones((5, 6), np.float32))
     assert refused.value.status == WRONG_INPUT
     host.close()
+
+
+def test_a_size_that_a_branch_on_data_refuses_is_that_of_the_call() -> None:
+    def f(x):
+        if x.sum() > 0:
+            for _ in range(x.shape[0]):
+                x = x + 1
+            return x
+        return x * 2
+
+    traced = unmoor.trace(f, torch.ones(2))
+    traced.add_example(-torch.ones(3))
+    told = "`range(x.shape[0])` looped by the size 2 in every example that came here; here it is "
+    data = traced.to_bytes()
+    for size in (3, 5):  # one program, made where it was 3
+        torch.testing.assert_close(traced(-torch.ones(size)), -torch.ones(size) * 2)
+        with pytest.raises(unmoor.NotTraced) as raised:
+            traced(torch.ones(size))
+        assert f"{told}{size}\n" in str(raised.value)
+        host = Host(data)
+        with pytest.raises(Refused) as refused:
+            host.run(np.ones(size, np.float32))
+        assert f"{told}{size}\n" in refused.value.message
+        host.close()
+
+
+FLIP = torch.tensor([0.0, 1.0, 0.0])
+FROZEN = [
+    (lambda x: x * int(x.sum()), torch.ones(2, dtype=torch.int64), torch.tensor([1, 4]), "value 2", "5"),
+    (lambda x: x * hash(tuple(x.tolist())), torch.ones(2), torch.tensor([1, 0.1]), "value 1.0", "0.10000000149011612"),
+    (lambda x: [x + k for k in range(x.argmax().item())], FLIP, FLIP.roll(1), "value 1", "2"),
+    (lambda x: x * float(x.sum()), torch.tensor([float("nan")]), torch.ones(1), "value nan", "1.0"),
+    (lambda x: x * float(x.sum()), torch.ones(1), torch.tensor([-float("inf")]), "value 1.0", "-inf"),
+]
+
+
+@pytest.mark.parametrize(("fn", "example", "other", "frozen", "now"), FROZEN)
+def test_a_frozen_value_is_told_with_the_value_that_is_met(fn, example, other, frozen, now) -> None:
+    traced = unmoor.trace(fn, example)
+    with pytest.raises(unmoor.NotTraced) as raised:
+        traced(other)
+    assert f"froze the {frozen}, read from a tensor, in every example; here it is {now}\n" in str(raised.value)
+    host = Host(traced.to_bytes())
+    with pytest.raises(Refused) as refused:
+        host.run(other.numpy())
+    assert refused.value.message == str(raised.value)
+    host.close()
+
+
+def test_after_examples_of_other_values_or_dtypes_the_last_path_tells_what_is_met() -> None:
+    def by_dtype(x):
+        return x + 1 if x.dtype == torch.float32 else x * 2
+
+    for fn, examples, other, told in (
+        (by_frozen_value, (torch.ones(2), torch.ones(2) * 2), torch.ones(2) * 4, "came here; here it is 8.0"),
+        (by_dtype, (torch.ones(2), torch.ones(2).double()), torch.ones(2).half(), "came here; here it is float16"),
+    ):
+        traced = unmoor.trace(fn, examples[0])
+        traced.add_example(examples[1])
+        with pytest.raises(unmoor.NotTraced) as raised:
+            traced(other)
+        assert f"{told}\n" in str(raised.value)

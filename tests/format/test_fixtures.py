@@ -11,10 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.archive_images import add_kernel, copies, copying, image, with_examples
+from tests.archive_images import add_kernel, copies, copying, image, telling, with_examples
 
 from unmoor import archive, runtime
 from unmoor.dtypes import f32
+from unmoor.errors import NotTraced
 from unmoor.ir.dim import sym
 from unmoor.ir.object_code import ObjectCode
 from unmoor.ir.program import Image
@@ -28,6 +29,7 @@ DIGESTS = {
     "v3/finding.unmoor": "sha256:654897871f1aa54382ed92fff2103aa555673261374f9525cfbb62b6c25a6ade",
     "v4/examples.unmoor": "sha256:35893f8c0cedfb18debac34ea7e11b83cf898893aa0fd2f48151e067f8dc3281",
     "v5/looping.unmoor": "sha256:99e526dbdd695c7c0e5a54d292e8a46e2ef1079e206a9d03503a0c42f026a470",
+    "v6/telling.unmoor": "sha256:50ffca9ea8423215e1f86d30cb88d04552d6dc3c3bdca7256cc74f9eb7bbb81b",
 }
 
 
@@ -41,6 +43,7 @@ def current() -> dict[str, Image]:
         "clone": copies(copying((("x", vector),), (0,))),
         "add": image(code),
         "examples": with_examples(image(code)),
+        "telling": copies(telling()),
     }
 
 
@@ -60,7 +63,7 @@ def test_the_digest_is_what_it_was(name: str) -> None:
     assert archive.digest(FIXTURES / name) == DIGESTS[name]
 
 
-@pytest.mark.parametrize("name", ["v1/clone", "v1/add", "v4/examples"])
+@pytest.mark.parametrize("name", ["v1/clone", "v1/add", "v4/examples", "v6/telling"])
 def test_files_hold_what_they_held(name: str) -> None:
     read = archive.read(FIXTURES / f"{name}.unmoor")
     assert without_code(read) == without_code(current()[name.partition("/")[2]])
@@ -95,6 +98,11 @@ def test_loops_run() -> None:
     x, first = np.array([[1, 2], [3, 4]], np.float32), np.array([5, 6], np.float32)
     moved, last = model(x, first, np.array(True), np.array([0, 1], np.bool_))
     assert moved.tolist() == [[5, 6], [1, 2]] and last.tolist() == [3, 4]
+
+
+def test_guards_tell_the_number_that_they_met() -> None:
+    with pytest.raises(NotTraced, match=r"^model\.py:3 froze 2\.0; here it is 2\.5$"):
+        runtime.open(FIXTURES / "v6/telling.unmoor")(np.array(False), np.array(2.5), np.array(0))
 
 
 if __name__ == "__main__":

@@ -257,9 +257,9 @@ class ProgramVerifier {
       case Opcode::kCopy:
         return CopyIsSound(i);
       case Opcode::kGuard:
-        return GuardIsSound(i);
+        return i.tensor_count >= 1 && TestIsSound(i) && ToldIsSound(i, 1);
       case Opcode::kRaise:
-        return i.tensor_count == 0;
+        return ToldIsSound(i, 0);
       case Opcode::kReturn:
         return i.tensor_count == 0 && region_count_ == 0 && OutputsAreDefined();
       case Opcode::kJump:
@@ -485,11 +485,24 @@ class ProgramVerifier {
     return true;
   }
 
-  bool GuardIsSound(const format::InstructionRow& i) const {
-    if (i.tensor_count != 1 || i.expected > 1) return false;
+  bool GuardIsSound(const format::InstructionRow& i) const { return i.tensor_count == 1 && TestIsSound(i); }
+
+  // What is tested is a 0-dim bool that has been written.
+  bool TestIsSound(const format::InstructionRow& i) const {
+    if (i.expected > 1) return false;
     const uint32_t number = p_.operands(i)[0].number;
     const format::TensorRow& tested = p_.tensors[number];
     return tested.dtype == UM_BOOL && tested.dim_count == 0 && IsDefined(number) && !IsPanels(tested);
+  }
+
+  // The number that a message is about, if there is one, stands behind the `first` operands.
+  bool ToldIsSound(const format::InstructionRow& i, uint32_t first) const {
+    if (i.tensor_count == first) return true;
+    if (i.tensor_count != first + 1) return false;
+    const uint32_t number = p_.operands(i)[first].number;
+    const format::TensorRow& told = p_.tensors[number];
+    const bool fits = told.dtype == UM_BOOL || told.dtype == UM_I64 || told.dtype == UM_F64;
+    return fits && told.dim_count == 0 && IsDefined(number) && !IsPanels(told);
   }
 
   bool OutputsAreDefined() const {

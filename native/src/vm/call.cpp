@@ -307,13 +307,8 @@ um_status um_session::Run(um_error* error) {
       case Opcode::kGuard:
         if ((*static_cast<const uint8_t*>(step.buffers[0]) != 0) == (step.expected != 0)) break;
         [[fallthrough]];
-      case Opcode::kRaise: {
-        const um::format::MessageRow& message = program.messages[step.message];
-        const char* file = program.tables.text(message.file);
-        const char* text = program.tables.text(message.text);
-        if (file[0] == '\0') return Fail(error, UM_NOT_TRACED, "%s", text);
-        return Fail(error, UM_NOT_TRACED, "%s:%u %s", file, message.line, text);
-      }
+      case Opcode::kRaise:
+        return um::RefusePath(program, program.code[at], step.buffers, error);
       case Opcode::kJumpUnless:
         if (*static_cast<const uint8_t*>(step.buffers[0]) != 0) break;
         [[fallthrough]];

@@ -1,9 +1,11 @@
-// Writes the messages of refused inputs.
+// Writes the messages of refused calls.
 #include "vm/misfit.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 namespace um {
@@ -44,13 +46,50 @@ void PutTensor(const um_tensor& tensor, Line* line) {
 // What a guard's message has where it does not know what is met: `here it is another`.
 constexpr const char kAnother[] = "is another";
 
-// NotTraced, as a guard on sizes says it that asks for a number, which is `now`.
-um_status RefuseGuard(const Tables& t, const format::MessageRow& message, int64_t now, um_error* error) {
+// A number as text.
+struct Digits {
+  char text[40];
+};
+
+Digits DigitsOf(int64_t whole) {
+  Digits digits;
+  snprintf(digits.text, sizeof digits.text, "%" PRId64, whole);
+  return digits;
+}
+
+// The fewest digits that read back as the same number, written as Python writes them: 2.0, 0.0001, 1e+16, nan.
+Digits DigitsOf(double real) {
+  Digits digits;
+  if (!isfinite(real)) {
+    snprintf(digits.text, sizeof digits.text, "%s", isnan(real) ? "nan" : real < 0 ? "-inf" : "inf");
+    return digits;
+  }
+  int behind = 0;  // the point
+  for (; behind < 17; ++behind) {
+    snprintf(digits.text, sizeof digits.text, "%.*e", behind, real);
+    const double back = strtod(digits.text, nullptr);
+    if (!(back < real) && !(back > real)) break;
+  }
+  const int exponent = atoi(strchr(digits.text, 'e') + 1);
+  if (exponent < -4 || exponent >= 16) return digits;
+  const int places = behind - exponent;
+  snprintf(digits.text, sizeof digits.text, places > 0 ? "%.*f" : "%.*f.0", places > 0 ? places : 0, real);
+  return digits;
+}
+
+Digits DigitsOf(bool truth) {
+  Digits digits;
+  snprintf(digits.text, sizeof digits.text, "%s", truth ? "True" : "False");
+  return digits;
+}
+
+// NotTraced, as a guard says it. `now` is the number that it asks for, or null where that is not known.
+um_status RefuseGuard(const Tables& t, const format::MessageRow& message, const char* now, um_error* error) {
   Line line;
-  line.Put("%s:%u ", t.text(message.file), message.line);
+  if (t.text(message.file)[0] != '\0') line.Put("%s:%u ", t.text(message.file), message.line);
   const char* text = t.text(message.text);
-  for (const char* found = strstr(text, kAnother); found != nullptr; found = strstr(text, kAnother)) {
-    line.Put("%.*sis %" PRId64, static_cast<int>(found - text), text, now);
+  for (const char* found = strstr(text, kAnother); now != nullptr && found != nullptr; found = strstr(text, kAnother)) {
+    line.Put("%.*sis %s", static_cast<int>(found - text), text, now);
     text = found + sizeof kAnother - 1;
   }
   line.Put("%s", text);
@@ -60,7 +99,7 @@ um_status RefuseGuard(const Tables& t, const format::MessageRow& message, int64_
 um_status RefuseCheck(const Program& program, const Misfit& misfit, um_error* error) {
   const Tables& t = program.tables;
   const format::MessageRow& message = program.messages[program.checks[misfit.at].message];
-  if (t.text(message.file)[0] != '\0') return RefuseGuard(t, message, misfit.wanted, error);
+  if (t.text(message.file)[0] != '\0') return RefuseGuard(t, message, DigitsOf(misfit.wanted).text, error);
   return Fail(error, UM_WRONG_INPUT, "the inputs' sizes break what the trace assumes: %s, in the signature %s",
               t.text(message.text), t.text(program.row.signature));
 }
@@ -74,7 +113,7 @@ um_status RefuseDim(const Program& program, const Misfit& misfit, const um_tenso
     const format::MessageRow& message = program.messages[check.message];
     const bool is_dim = static_cast<format::FormulaOp>(f.op) == format::FormulaOp::kDim && f.a == misfit.at &&
                         f.b == misfit.axis && static_cast<format::CheckOp>(check.op) == format::CheckOp::kEq;
-    if (is_dim && t.text(message.file)[0] != '\0') return RefuseGuard(t, message, now, error);
+    if (is_dim && t.text(message.file)[0] != '\0') return RefuseGuard(t, message, DigitsOf(now).text, error);
   }
   return Fail(error, UM_WRONG_INPUT, "dim %d of input %u (%s) is %" PRId64 "; the signature %s wants %" PRId64,
               misfit.axis, misfit.at, t.text(program.inputs[misfit.at].name), now, t.text(program.row.signature),
@@ -114,6 +153,31 @@ um_status RefuseInputs(const Program& program, const Misfit& misfit, const um_te
                   "written by Unmoor, or this is a bug of Unmoor",
                   misfit.at, signature);
   }
+}
+
+um_status RefusePath(const Program& program, const format::InstructionRow& i, void* const* buffers, um_error* error) {
+  const format::MessageRow& message = program.messages[i.message];
+  const uint32_t first = static_cast<format::Opcode>(i.opcode) == format::Opcode::kGuard ? 1 : 0;
+  if (i.tensor_count == first) return RefuseGuard(program.tables, message, nullptr, error);
+  const void* told = buffers[first];
+  Digits now;
+  switch (program.tensors[program.operands(i)[first].number].dtype) {
+    case UM_I64: {
+      int64_t whole;
+      memcpy(&whole, told, sizeof whole);
+      now = DigitsOf(whole);
+      break;
+    }
+    case UM_F64: {
+      double real;
+      memcpy(&real, told, sizeof real);
+      now = DigitsOf(real);
+      break;
+    }
+    default:
+      now = DigitsOf(*static_cast<const uint8_t*>(told) != 0);
+  }
+  return RefuseGuard(program.tables, message, now.text, error);
 }
 
 um_status RefuseSignatures(const Tables& tables, const format::MethodRow& method, const um_tensor* inputs, size_t count,

@@ -1,4 +1,4 @@
-// Says in words why no program takes some inputs.
+// Says in words why no program takes some inputs, or why one goes no further with them.
 #pragma once
 
 #include "vm/plan.h"
@@ -11,5 +11,8 @@ um_status RefuseInputs(const Program& program, const Misfit& misfit, const um_te
 // For a method with several: what came, and what there is.
 um_status RefuseSignatures(const Tables& tables, const format::MethodRow& method, const um_tensor* inputs, size_t count,
                            um_error* error);
+
+// For a guard that does not hold, or a path that was never traced. `buffers` are the instruction's operands.
+um_status RefusePath(const Program& program, const format::InstructionRow& i, void* const* buffers, um_error* error);
 
 }  // namespace um

@@ -20,8 +20,9 @@ VERSION_OF_STATE = 2  # files with states or updates, and
 VERSION_OF_BUILTINS = 3  # files with builtins, and
 VERSION_OF_GRAIN = 3  # files with calls that may be cut into pieces, and
 VERSION_OF_EXAMPLES = 4  # files with examples, and
-VERSION_OF_LOOPS = 5  # files with loops
-READS = 5  # readers refuse a file whose `oldest_reader` is greater
+VERSION_OF_LOOPS = 5  # files with loops, and
+VERSION_OF_TOLD = 6  # files whose messages tell a number
+READS = 6  # readers refuse a file whose `oldest_reader` is greater
 
 SECTION_ALIGNMENT = 64
 WEIGHTS_ALIGNMENT = 4096  # of the weights section: pages can be mapped

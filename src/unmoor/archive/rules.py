@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from unmoor.dtypes import bool_
+from unmoor.dtypes import bool_, f64, i64
 from unmoor.errors import ArchiveError
 from unmoor.ir.builtin import BUILTINS
 from unmoor.ir.kernel import Kernel
@@ -22,18 +22,17 @@ from unmoor.ir.program import (
 )
 
 MAX_RANK = 16
+TOLD = (bool_, i64, f64)  # what a message may be about
 ENDS = (Opcode.RETURN, Opcode.RAISE)
 CALLS = (Opcode.CALL, Opcode.BUILTIN)
 OPERANDS = {
     Opcode.COPY: 2,
-    Opcode.GUARD: 1,
-    Opcode.RAISE: 0,
     Opcode.RETURN: 0,
     Opcode.JUMP: 0,
     Opcode.JUMP_UNLESS: 1,
     Opcode.WHILE: 1,
 }
-VARIADIC = (Opcode.CALL, Opcode.BUILTIN, Opcode.LOOP, Opcode.NEXT)  # those check their own count
+VARIADIC = (Opcode.CALL, Opcode.BUILTIN, Opcode.LOOP, Opcode.NEXT, Opcode.GUARD, Opcode.RAISE)  # check their own count
 
 
 Written = tuple[Place | None, int]  # memory; and int registers, as (None, number)
@@ -267,6 +266,25 @@ class _Checker:
         if tested.dtype is not bool_ or tested.dims or self.is_packed(tested):
             self.refuse(f"{who} does not test a 0-dim bool")
 
+    def speaking_guard(self, who: str, i: Instruction) -> None:
+        if not i.tensors:
+            self.refuse(f"{who} has the wrong number of operands")
+        self.guard(who, i)
+        self.tells(who, i.tensors[1:])
+
+    def raises(self, who: str, i: Instruction) -> None:
+        self.tells(who, i.tensors)
+
+    def tells(self, who: str, registers: Sequence[int]) -> None:
+        """The number that a message is about, if there is one."""
+        if len(registers) > 1:
+            self.refuse(f"{who} has the wrong number of operands")
+        for register in registers:
+            self.reads(who, register)
+            told = self.program.tensors[register]
+            if told.dtype not in TOLD or told.dims or self.is_packed(told):
+                self.refuse(f"{who} does not tell a 0-dim bool, i64 or f64")
+
     # -- branches -----------------------------------------------------------------------------
     def jump_unless(self, who: str, i: Instruction) -> None:
         self.guard(who, i)
@@ -383,8 +401,8 @@ class _Checker:
 RULES = {
     Opcode.CALL: _Checker.call,
     Opcode.COPY: _Checker.copy,
-    Opcode.GUARD: _Checker.guard,
-    Opcode.RAISE: _Checker.ends,
+    Opcode.GUARD: _Checker.speaking_guard,
+    Opcode.RAISE: _Checker.raises,
     Opcode.RETURN: _Checker.ends,
     Opcode.JUMP: _Checker.jump,
     Opcode.JUMP_UNLESS: _Checker.jump_unless,

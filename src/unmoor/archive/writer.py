@@ -77,6 +77,8 @@ def _version(image: Image, parts: Sequence[Part]) -> int:
     for i in (i for m in image.methods for p in m.programs for i in p.code):
         if i.opcode in (Opcode.LOOP, Opcode.WHILE):
             versions.append(layout.VERSION_OF_LOOPS)
+        elif len(i.tensors) > (i.opcode is Opcode.GUARD) and i.opcode in (Opcode.GUARD, Opcode.RAISE):
+            versions.append(layout.VERSION_OF_TOLD)
         elif i.grain is not None:
             versions.append(layout.VERSION_OF_GRAIN)
     return max(versions)

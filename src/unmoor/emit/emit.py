@@ -15,7 +15,7 @@ from unmoor.errors import Unsupported
 from unmoor.ir.bounds import interval
 from unmoor.ir.call import KernelCall
 from unmoor.ir.dim import Dim, const
-from unmoor.ir.graph import Constant, Graph, Node, Source, Value, tensor_type
+from unmoor.ir.graph import Constant, Graph, Node, Source, Value, tensor_type, values_of
 from unmoor.ir.kernel import Kernel
 from unmoor.ir.program import Check, CheckOp, Instruction, Message, Opcode, Place, Program, TensorRegister
 from unmoor.ir.signature import Demand, Reason, Signature
@@ -281,16 +281,20 @@ class _Emission:
         return Instruction(Opcode.COPY, tensors=(target, source), source=self._source(move.node.source))
 
     def _raise(self, node: Node) -> Instruction:
-        text = str(node.args[0])
-        return Instruction(Opcode.RAISE, message=self._message(text, node.source), source=self._source(node.source))
+        text, *told = node.args
+        return Instruction(
+            Opcode.RAISE,
+            tensors=tuple(self._read(v) for v in values_of(tuple(told))),
+            message=self._message(str(text), node.source),
+            source=self._source(node.source),
+        )
 
     def _guard(self, node: Node) -> Instruction:
-        condition, expected, text = node.args
+        condition, expected, text, *told = node.args
         assert isinstance(condition, Value) and isinstance(text, str)
-        register = self._read(condition)
         return Instruction(
             Opcode.GUARD,
-            tensors=(register,),
+            tensors=tuple(self._read(v) for v in (condition, *values_of(tuple(told)))),
             expected=int(bool(expected)),
             message=self._message(text, node.source),
             source=self._source(node.source),

@@ -27,6 +27,7 @@ WINDOWED = ("prim::windows", "prim::pad", RESHAPE)  # what stands between window
 CONVOLVE = "prim::convolve"
 TAKE = "prim::take"
 REPEATS = (2, 4, 8)  # lanes that may share an element
+TESTS = ("prim::guard", "prim::If", "prim::Loop", "prim::raise")  # what they read, the machine reads as one number
 SMALL_RIGHT = 64 * 64  # elements of a right operand that is read in place: packing would cost more than it saves
 
 
@@ -193,9 +194,9 @@ class _Preparation:
         if node is not None and is_inline(node):
             self.anchors.add(value)
 
-    def anchor_condition(self, node: Node) -> None:
-        """What a guard, branch or loop tests is of rank 0 itself, and not by another name of memory."""
-        for value in node.args[:2]:
+    def anchor_numbers(self, node: Node) -> None:
+        """What a guard, branch or loop tests or tells is of rank 0 itself, and not by another name of memory."""
+        for value in node.args:
             source = self.producer.get(value) if isinstance(value, Value) else None
             if source is not None and source.op == RESHAPE:
                 self.anchors.add(source.output)
@@ -257,15 +258,15 @@ def prepare(graph: Graph) -> tuple[Graph, frozenset[Value]]:
                 work.windows(node)
             if node.op == RESHAPE:
                 work.anchor_dividing_reshape(node)
-            if node.op in ("prim::guard", "prim::If", "prim::Loop") or kind_of(node) is Kind.BUILTIN:
+            if node.op in TESTS or kind_of(node) is Kind.BUILTIN:
                 for value in node.used:
                     work.anchor(value)
             work.nodes.append(node)
     for value in values_of(graph.outputs):
         work.anchor(value)
     for node in graph.walk():  # what is made here may be tested in a block
-        if node.op in ("prim::guard", "prim::If", "prim::Loop"):
-            work.anchor_condition(node)
+        if node.op in TESTS:
+            work.anchor_numbers(node)
     work.nodes = _needed(work.nodes, set(values_of(graph.outputs)))
     work.share_tables(set(values_of(graph.outputs)))
     constants = graph.constants + tuple(work.added.values())

@@ -21,7 +21,8 @@ Structural ops, outside the op table:
     prim::not(a) -> bool
     prim::item(tensor) -> int|float|bool        the one element of a tensor, as a number
     prim::truth(tensor) -> bool                 bool(tensor): the one element is not zero
-    prim::guard(cond, expected, message)        NotTraced(message) unless bool(cond) is expected
+    prim::guard(cond, expected, message, value) NotTraced(message) unless bool(cond) is expected; `value`, in a typed
+                                                graph and not always there, is the number that the message is about
     prim::rank_guard(tensor, rank, message)     NotTraced unless the tensor has that rank; only recorded
     prim::dtype_guard(tensor, dtype, message)   NotTraced unless the tensor has that dtype; only recorded
     prim::dims(tensor, name, [entry...])        what the user says of an input's dims: none, a size, or a name with its
@@ -38,8 +39,8 @@ Structural ops, outside the op table:
                                                 turn, then those rows of all turns, side by side along a new
                                                 first axis. With `backward` the turns take and give rows from
                                                 the last to the first. A loop with a condition has no rows.
-    prim::raise(message)                        NotTraced(message), where a branch was never seen: the last node of a
-                                                block, which then has no results
+    prim::raise(message, value)                 NotTraced(message), where a branch was never seen: the last node of a
+                                                block, which then has no results; `value` as of a guard
     fusion::<kind>(inputs...)                   a fusion group: one block whose nodes share one kernel
 
 In a grouped graph a `prim::reshape` outside the groups is another name for the same memory, `prim::pack` copies a

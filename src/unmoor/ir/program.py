@@ -73,8 +73,8 @@ class Opcode(IntEnum):
 
     CALL = 0  # kernel, extent r, [t...] in the order of its buffers, [r...] of its ints, perhaps a grain r
     COPY = 1  # destination t, source t: same dtype and dims
-    GUARD = 2  # t: a 0-dim bool; expected 0 or 1; message: refuses the call unless equal
-    RAISE = 3  # message: refuses the call
+    GUARD = 2  # t: a 0-dim bool; perhaps the number t that it is about; expected 0 or 1; message: refuses unless equal
+    RAISE = 3  # message: refuses the call; perhaps the number t that the message is about
     RETURN = 4
     JUMP = 5  # target: goes on there; the end of a first block, with the second block up to the target
     JUMP_UNLESS = 6  # t: a 0-dim bool; target: goes on there unless it is true; the block up to there runs where it is

@@ -13,6 +13,7 @@ from unmoor.errors import NotTraced, Unsupported
 from unmoor.ir.dim import Dim
 from unmoor.ir.graph import Arg, Graph, Node, Source, Value, tensor_type
 from unmoor.ir.number import ARITHMETIC, COMPARISONS
+from unmoor.ir.recording import ANOTHER
 from unmoor.ir.signature import contiguity
 from unmoor.ir.types import TensorType
 from unmoor.ops import TABLE, evaluate
@@ -147,9 +148,9 @@ def _structural(node: Node, args: tuple[Any, ...]) -> tuple[Any, ...]:
         case "truth":
             return (bool(np.asarray(args[0]).item()),)
         case "guard":
-            _refuse_unless(bool(np.asarray(args[0]).item()) is bool(args[1]), node.source, args[2])
+            _refuse_unless(bool(np.asarray(args[0]).item()) is bool(args[1]), node.source, args[2], *args[3:])
         case "raise":
-            _refuse_unless(False, node.source, args[0])
+            _refuse_unless(False, node.source, *args)
         case "rank_guard":
             _refuse_unless(args[0].ndim == args[1], node.source, args[2])
         case "dtype_guard":
@@ -171,6 +172,8 @@ def _dims(shape: tuple[int, ...], name: str, said: tuple[Any, ...], sizes: dict[
     return ()
 
 
-def _refuse_unless(holds: bool, source: Source, message: str) -> None:
+def _refuse_unless(holds: bool, source: Source, message: str, value: Any = None) -> None:
     if not holds:
+        if value is not None:
+            message = message.replace(ANOTHER, f"is {np.asarray(value).item()!r}")
         raise NotTraced(f"{source.file}:{source.line} {message}")

@@ -191,7 +191,10 @@ class _Run(_Numbers):
 
     def refusal(self, i: Instruction) -> NotTraced:
         message = self.program.messages[i.message]
-        return NotTraced(f"{message.source.file}:{message.source.line} {message.text}")
+        text = message.text
+        for t in i.tensors[i.opcode is Opcode.GUARD :]:
+            text = text.replace(ANOTHER, f"is {self.tensors[t][0].item()!r}")
+        return NotTraced(f"{message.source.file}:{message.source.line} {text}")
 
 
 def _check_inputs(program: Program, inputs: Sequence[np.ndarray]) -> None:

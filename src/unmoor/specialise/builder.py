@@ -184,9 +184,9 @@ class TypedBuilder:
         """The complex tensor of two parts of one shape and dtype."""
         return Complex(re, im)
 
-    def guard(self, condition: Value, expected: bool, message: str) -> None:
-        """Append a guard on a 0-dim bool tensor."""
-        self.nodes.append(Node("prim::guard", (condition, expected, message), (), self.source))
+    def guard(self, condition: Value, expected: bool, message: str, told: tuple[Arg, ...] = ()) -> None:
+        """Append a guard on a 0-dim bool tensor. `told` may have the number that the message is about."""
+        self.nodes.append(Node("prim::guard", (condition, expected, message, *told), (), self.source))
 
     def places(self, mask: Value) -> Value:
         """Where a 1-D mask holds; the same mask is gone through once."""

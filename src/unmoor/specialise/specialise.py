@@ -89,9 +89,9 @@ NOT_PLAIN = (
 class _Refusal(NotTraced):
     """A guard that sizes decide, and that refuses them."""
 
-    def __init__(self, source: Source, message: str) -> None:
-        super().__init__(f"{_at(source, ' ')}{message}")
-        self.source, self.message = source, message
+    def __init__(self, source: Source, message: str, number: Arg = None, now: Arg = None) -> None:
+        super().__init__(f"{_at(source, ' ')}{message if now is None else message.replace(ANOTHER, f'is {now}')}")
+        self.source, self.message, self.number = source, message, number
 
 
 class _Walk:
@@ -104,6 +104,7 @@ class _Walk:
         self.decided: dict[Value, tuple[Relation, ...]] = {}  # what conditions on sizes demand
         self.numbers: dict[Value, Arg] = {}  # the numbers that they ask about
         self.reasons: dict[Demand, Reason] = {}
+        self.refused: dict[Node, _Refusal] = {}  # what the nodes say that blocks end with which sizes refuse
         self.symbols: dict[str, int] = {}
         self.inputs: list[Value] = []
         self.specs: list[TensorSpec] = []
@@ -187,7 +188,7 @@ class _Walk:
         reached = [b for b in made if not raises(b)]
         if not reached:
             last = made[0].nodes[-1]
-            raise _Refusal(last.source, str(last.args[0]))
+            raise self.refused.get(last) or _Refusal(last.source, str(last.args[0]))
         self.builder.source = node.source
         count = range(len(node.outputs))
         alike = [self._alike([b.results[k] for b in reached]) for k in count]
@@ -208,7 +209,7 @@ class _Walk:
             results = tuple(self._arg(r) for r in block.results)
             self._check_leaves(block, results, set(self.facts.most) - known)
         except _Refusal as refusal:
-            return Block((), (Node("prim::raise", (refusal.message,), (), refusal.source),), ())
+            return self._refusing(refusal)
         except SignatureError as error:
             message = f"a branch that takes no inputs of such sizes was reached: {error}"
             return Block((), (Node("prim::raise", (message,), ()),), ())
@@ -216,6 +217,16 @@ class _Walk:
             made, self.builder.nodes = self.builder.nodes, before
             self.builder.place_of, self.certain = places, certain
         return Block((), tuple(made), results)
+
+    def _refusing(self, refusal: _Refusal) -> Block:
+        """A block that refuses whatever comes there, with the size that it asked for at that time."""
+        self.builder.nodes = []
+        told: tuple[Arg, ...] = ()
+        if isinstance(refusal.number, Dim) and refusal.number.symbols <= self.symbols.keys():
+            told = (as_tensor(self.builder, refusal.number),)
+        last = Node("prim::raise", (refusal.message, *told), (), refusal.source)
+        self.refused[last] = refusal
+        return Block((), (*self.builder.nodes, last), ())
 
     def _check_leaves(self, block: Block, results: tuple[Arg, ...], found: set[str]) -> None:
         """Refuses sizes that a block finds in data, where they leave it."""
@@ -310,6 +321,10 @@ class _Walk:
             return ()
         if node.op == "prim::compare":
             return (self._compare(node.output, args),)
+        if node.op == "prim::is_dtype":
+            dtype = self._type(args[0]).dtype
+            self.numbers[node.output] = dtype.torch_name
+            return (dtype is args[1],)
         if node.op in TABLE:
             _check_plain(TABLE[node.op], args)
             given = tuple(_literal_dims(a) for a in args)
@@ -331,8 +346,6 @@ class _Walk:
                 return (self._type(args[0]).rank,)
             case "is_contiguous":
                 return (self._is_contiguous(self._value(args[0])),)
-            case "is_dtype":
-                return (self._type(args[0]).dtype is args[1],)
             case "not":
                 return (b.emit("aten::logical_not", args[0]) if isinstance(args[0], Value) else not args[0],)
             case "item":
@@ -373,35 +386,35 @@ class _Walk:
     def _compare(self, value: Value, args: tuple[Arg, ...]) -> Arg:
         before = len(self.facts.relations)
         result = compare(self.builder, args[0], args[1], str(args[2]))
+        self.numbers[value] = args[0]
         if not isinstance(result, Value):
             self.decided[value] = tuple(self.facts.relations)[before:]
-            self.numbers[value] = args[0]
         return result
 
     def _guard(self, node: Node) -> None:
         condition, expected, message = (self._arg(a) for a in node.args)
         asked = node.args[0]
         assert isinstance(asked, Value)
-        if isinstance(condition, Value):
-            self.builder.guard(condition, bool(expected), str(message))
-            return
         number = self.numbers.get(asked)
-        now = (
-            number.evaluate(self.symbols)
-            if isinstance(number, Dim) and number.symbols <= self.symbols.keys()
-            else number
-        )
-        self._refuse_unless(bool(condition) is bool(expected), node.source, message, now)
+        if isinstance(condition, Value):
+            told = number is not None and ANOTHER in str(message)
+            self.builder.guard(
+                condition, bool(expected), str(message), (as_tensor(self.builder, number),) if told else ()
+            )
+            return
+        self._refuse_unless(bool(condition) is bool(expected), node.source, message, number)
         if self.certain:
             demands: list[Demand] = [*self.decided.get(asked, ())]
             demands += [self.places[s] for s, by in self.asked.items() if by is asked]
             self.reasons.update((d, (str(message), node.source)) for d in demands)
 
-    def _refuse_unless(self, holds: bool, source: Source, message: Any, now: object = None) -> None:
-        """`now` is what the guard asks for, where the message can tell it."""
+    def _refuse_unless(self, holds: bool, source: Source, message: Any, number: Arg = None) -> None:
+        """`number` is what the guard asks for, where the message can tell it."""
         if not holds:
-            text = str(message)
-            raise _Refusal(source, text if now is None else text.replace(ANOTHER, f"is {now}"))
+            now = number
+            if isinstance(number, Dim) and number.symbols <= self.symbols.keys():
+                now = number.evaluate(self.symbols)
+            raise _Refusal(source, str(message), number, now)
 
     def _value(self, arg: Arg) -> Value:
         if isinstance(arg, Complex):

@@ -96,7 +96,7 @@ GUARDS = [
     ),
     (
         frozen_value, ONES, torch.zeros(2), "value read from a tensor, checked: `float(x.sum())` freezes the value 2.0",
-        "`float(x.sum())` froze the value 2.0, read from a tensor, in every example; here it is another", "`t.item()`",
+        "`float(x.sum())` froze the value 2.0, read from a tensor, in every example; here it is 0.0", "`t.item()`",
     ),
     (
         counted_loop, ONES, torch.ones(3), "loop count, checked: `range(x.shape[0])` loops by the size 2",

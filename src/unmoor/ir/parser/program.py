@@ -34,6 +34,7 @@ _FORMULAS_OF = {sign: op for op, sign in INFIX.items()}
 _CHECKS_OF = {sign: op for op, sign in SIGNS.items()}
 _COMMENT = r"(?:  # (?P<comment>.*))?"
 _TEXT = r'(?P<text>"(?:[^"\\]|\\.)*")'
+_TOLD = r"(?: of (?P<told>t\d+))?"
 
 
 def parse_program(text: str, signature: Signature, kernels: Sequence[Kernel]) -> Program:
@@ -138,10 +139,12 @@ class _Reader:
 
     def guard(self, m: re.Match[str]) -> None:
         message = self.message(m["text"], parse_source(m["comment"] or ""))
-        self._add(m, Opcode.GUARD, tensors=(int(m["t"]),), expected=int(m["expected"]), message=message)
+        tensors = (int(m["t"]), *_registers(m["told"] or ""))
+        self._add(m, Opcode.GUARD, tensors=tensors, expected=int(m["expected"]), message=message)
 
     def raises(self, m: re.Match[str]) -> None:
-        self._add(m, Opcode.RAISE, message=self.message(m["text"], parse_source(m["comment"] or "")))
+        message = self.message(m["text"], parse_source(m["comment"] or ""))
+        self._add(m, Opcode.RAISE, tensors=_registers(m["told"] or ""), message=message)
 
     def returns(self, m: re.Match[str]) -> None:
         self._add(m, Opcode.RETURN)
@@ -210,8 +213,8 @@ _LINES: tuple[tuple[str, Callable[[_Reader, re.Match[str]], None]], ...] = (
         _Reader.builtin,
     ),
     (r"copy (?P<tensors>[t\d, ]+)", _Reader.copy),
-    (rf"guard t(?P<t>\d+) is (?P<expected>[01]) else {_TEXT}{_COMMENT}", _Reader.guard),
-    (rf"raise {_TEXT}{_COMMENT}", _Reader.raises),
+    (rf"guard t(?P<t>\d+) is (?P<expected>[01]) else {_TEXT}{_TOLD}{_COMMENT}", _Reader.guard),
+    (rf"raise {_TEXT}{_TOLD}{_COMMENT}", _Reader.raises),
     (r"return", _Reader.returns),
     (r"jump @(?P<target>\d+)", _Reader.jump),
     (rf"jump_unless t(?P<t>\d+) @(?P<target>\d+){_COMMENT}", _Reader.jump_unless),

@@ -66,7 +66,8 @@ def _instruction(i: Instruction, program: Program, kernels: Sequence[Kernel]) ->
     if i.opcode is Opcode.COPY:
         return f"copy {tensors}"
     if i.opcode is Opcode.GUARD:
-        return f"guard {tensors} is {i.expected} else {json.dumps(program.messages[i.message].text)}{comment}"
+        text = json.dumps(program.messages[i.message].text)
+        return f"guard t{i.tensors[0]} is {i.expected} else {text}{_told(i.tensors[1:])}{comment}"
     if i.opcode is Opcode.JUMP:
         return f"jump @{i.target}"
     if i.opcode is Opcode.JUMP_UNLESS:
@@ -79,5 +80,9 @@ def _instruction(i: Instruction, program: Program, kernels: Sequence[Kernel]) ->
     if i.opcode is Opcode.NEXT:
         return f"next{' ' if tensors else ''}{tensors} @{i.target}"
     if i.opcode is Opcode.RAISE:
-        return f"raise {json.dumps(program.messages[i.message].text)}{comment}"
+        return f"raise {json.dumps(program.messages[i.message].text)}{_told(i.tensors)}{comment}"
     return "return"
+
+
+def _told(tensors: Sequence[int]) -> str:
+    return "".join(f" of t{t}" for t in tensors)
