@@ -9,6 +9,7 @@ from typing import Any
 from unmoor.capture import wording
 from unmoor.capture.lookahead import Comparison, comparison_after, makes_no_difference
 from unmoor.capture.numbers import Number, Plain
+from unmoor.capture.shown import only_shown
 from unmoor.capture.source import (
     asking_frame,
     condition_text,
@@ -23,7 +24,6 @@ from unmoor.capture.tape import Tape
 from unmoor.capture.wording import Wording
 from unmoor.ir.graph import Value
 from unmoor.ir.number import COMPARISONS
-from unmoor.ir.recording import Froze
 from unmoor.ir.types import BOOL
 
 
@@ -129,9 +129,9 @@ class Guards:
         return whole
 
     def as_text(self, number: Number) -> str:
-        """The number as text; what the program does with a text cannot be followed."""
-        kind = Froze.VALUE if number.data else Froze.SIZE
-        self.tape.assume(kind, f"a symbolic number was turned into the text {number.hint!r}")
+        """The number as text; what the program does with a text cannot be followed, so it is what it is in this run."""
+        if not only_shown():
+            self.equal(number)
         return repr(number.hint)
 
 

@@ -20,6 +20,7 @@ from unmoor.capture.indexing import items_of
 from unmoor.capture.memory import strides
 from unmoor.capture.numbers import Float, Int, arithmetic
 from unmoor.capture.recorder import Recorder, concrete
+from unmoor.capture.shown import only_shown
 from unmoor.capture.source import is_literal
 from unmoor.capture.torch_private import control_functions, nested_transforms, script_classes
 from unmoor.errors import Unsupported
@@ -358,7 +359,11 @@ def _copied(recorder: Recorder, original: Method, tensor: torch.Tensor, memo: An
 
 
 def _text(recorder: Recorder, original: Method, tensor: torch.Tensor, *args: Any, **kwargs: Any) -> str:
-    recorder.tape.assume(Froze.VALUE, "a tensor was turned into text")
+    if not only_shown():
+        raise recorder.refusal(
+            "the text of a tensor takes its values out of the trace, which would freeze them",
+            "print or log it, or make texts outside the traced function",
+        )
     return str(original(tensor, *args, **kwargs))
 
 

@@ -257,9 +257,9 @@ def test_written_arguments_are_told() -> None:
     assert "the in-place op add_ changes argument x" in line and "| x.add_(1)" in line
 
 
-def test_text_of_a_tensor_and_plain_arguments_are_told() -> None:
-    traced = unmoor.trace(lambda x, scale: (f"{x}", x * scale)[1], ONES, 2.0)
-    assert "a tensor was turned into text" in line_of(traced, "value read from a tensor, not checked")
+def test_plain_arguments_and_texts_that_decide_something_are_told() -> None:
+    traced = unmoor.trace(lambda x, scale: x * scale * len(str(x.shape[0])), ONES, 2.0)
+    assert "`str(x.shape[0])` uses a size as the number 2" in line_of(traced, "size, checked")
     assert "the argument scale is 2.0 in every call" in line_of(traced, "argument that is not a tensor")
 
 
