@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from unmoor import trace
-from unmoor.errors import NotTraced
+from unmoor import load, trace
+from unmoor.errors import NotTraced, Unsupported
 
 SHAPES = ((8, 3), (5, 4), (4, 9), (2, 2), (1, 1))
 
@@ -42,6 +42,15 @@ PROGRAMS: dict[str, Callable[[torch.Tensor], Any]] = {
         k(x) for k in (lambda y: torch.ones(len(y)), lambda y: y.float() * float(len(y)))
     ],
     "divmod of a size": lambda x: torch.ones(divmod(x.shape[0], 2)),
+    "deberta's clamp": lambda x: torch.clamp(x.long(), 0, torch.tensor(x.shape[0]) * 2 - 1),
+    "clamped in place": lambda x: (x * 9).clamp_(min=-1, max=torch.tensor(x.shape[1])),
+    "longformer's zeros": lambda x: x.new_zeros((torch.tensor(x.size(0)) + 1, 3)),
+    "made of tensors": lambda x: [
+        torch.arange(torch.tensor(len(x))) + torch.zeros(torch.tensor(x.shape[0])),
+        torch.full((torch.tensor(x.shape[1]), 2), torch.tensor(x.shape[0])),
+        torch.ones(size=(torch.tensor(x.shape[1]),)),
+    ],
+    "repeats of a size": lambda x: x.repeat_interleave(3, dim=1, output_size=x.shape[1] * 3),
     "tensor of a value": lambda x: x + torch.tensor([x.sum().item(), 1.0]).sum(),
     "deberta's scale": lambda x: x / torch.tensor(min(max(x.size(-2), x.size(-1)), 6) + 1, dtype=torch.float).sqrt(),
 }
@@ -92,3 +101,41 @@ def test_an_int_of_data_is_still_guarded_by_what_it_is_compared_with():
     torch.testing.assert_close(traced(torch.ones(5, 4)), torch.full((5, 4), 2.0))
     with pytest.raises(NotTraced, match=r"took the branch `int\(x.sum\(\)\) > 3`"):
         traced(torch.zeros(5, 4))
+
+
+class Tokens(torch.nn.Module):
+    """A module that converts itself to what it already is, as mixtures of experts do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = torch.nn.Linear(3, 2)
+
+    def forward(self, x):
+        self.inner = self.inner.to(x.dtype)
+        return self.inner(x)
+
+
+def test_numbers_are_results():
+    def fn(x):
+        return {"rows": x.shape[0], "mean": x.sum().item() / x.numel(), "of": (x.shape[1] * 2, x * 2), "plain": 5}
+
+    traced = trace(fn, torch.randn(4, 3))
+    loaded = load(traced.to_bytes(), trust=True)
+    for shape in SHAPES:
+        x = torch.randn(shape)
+        for got in (traced(x), loaded(x), loaded(x.numpy())):
+            want = fn(x)
+            assert (got["rows"], got["of"][0], got["plain"]) == (shape[0], shape[1] * 2, 5)
+            assert type(got["rows"]) is int and type(got["mean"]) is float
+            assert got["mean"] == pytest.approx(want["mean"], rel=1e-5, abs=1e-6)
+    assert "full([], v" in traced.code and ".item()" in traced.code.rpartition("return")[2]
+
+
+def test_a_module_is_converted_in_a_trace_only_to_what_it_is():
+    fn = Tokens()
+    traced = trace(fn.eval(), torch.randn(4, 3))
+    with torch.no_grad():
+        x = torch.randn(2, 3)
+        torch.testing.assert_close(traced(x), fn(x))
+    with pytest.raises(Unsupported, match="a Linear is converted inside the trace"):
+        trace(lambda x: fn.inner.to(torch.float64)(x.double()), torch.randn(4, 3))

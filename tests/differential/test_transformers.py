@@ -111,3 +111,29 @@ def test_caches_are_results_and_arguments(tmp_path):
             torch.testing.assert_close(out["logits"][:, 0], want[:, 5 + at], rtol=1e-4, atol=1e-4)
     with pytest.raises(Unsupported, match=r"changes the argument cache, a DynamicCache.*copy.deepcopy\(cache\)"):
         unmoor.trace(gpt2, input_ids=ids(2, 1), cache=prefill(input_ids=ids(2, 7)).cache)
+
+
+@pytest.mark.parametrize("name", ["GPT2", "Llama"])
+def test_greedy_decoding_with_a_cache_that_grows(name):
+    options = dict(GPT2=GPT2, Llama=SMALL | {"num_key_value_heads": 2, "max_position_embeddings": 64})[name]
+    model = model_of(f"{name}LMHeadModel" if name == "GPT2" else f"{name}ForCausalLM", f"{name}Config", **options)
+
+    def step(token, cache):
+        return model(input_ids=token, cache=copy.deepcopy(cache))
+
+    def decoded(first, then, prompt):
+        out = first(input_ids=prompt)
+        tokens = [prompt]
+        for _ in range(12):
+            tokens.append(torch.as_tensor(out["logits"])[:, -1:].argmax(-1))
+            out = then(tokens[-1], out["cache"])
+        return torch.cat(tokens, 1)
+
+    prefill = unmoor.trace(model, input_ids=ids(2, 7))
+    decode = unmoor.trace(step, ids(2, 1), prefill(input_ids=ids(2, 7)).cache)
+    loaded = [unmoor.load(t.to_bytes(), trust=True) for t in (prefill, decode)]
+    for batch, length in ((1, 2), (3, 5)):
+        prompt = ids(batch, length)
+        want = model.generate(prompt, max_new_tokens=12, do_sample=False, pad_token_id=0, eos_token_id=None)
+        assert torch.equal(decoded(prefill, decode, prompt), want)
+        assert torch.equal(decoded(*loaded, prompt), want)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import builtins
 import functools
+import itertools
 import math
 import threading
 from collections.abc import Callable
@@ -115,6 +116,11 @@ def _install() -> None:
     for name in ("min", "max"):
         _replace(builtins, name, _extreme(name))
     _replace(torch, "linspace", _linspace)
+    for name in ("zeros", "ones", "full", "empty", "arange", "eye"):
+        _replace(torch, name, _factory)
+    for owner, name in itertools.product((torch, torch.Tensor), ("clamp", "clip", "clamp_", "clip_")):
+        _replace(owner, name, _bounded)
+    _replace(torch.nn.Module, "_apply", _module_as_it_is)
     for name, handler in _FUNCTIONS.items():
         _replace(torch, name, _method(handler))
     _replace(torch, "compile", _as_written)
@@ -432,15 +438,72 @@ def _by_dtype(recorder: Recorder, original: Method, tensor: torch.Tensor) -> Any
 def _sized(recorder: Recorder, original: Method, tensor: torch.Tensor, *sizes: Any, **kwargs: Any) -> Any:
     """A method that takes sizes, which torch would read from tensors among them as plain numbers."""
 
-    def plain(size: Any) -> Any:
-        if isinstance(size, (list, tuple)):
-            return [plain(n) for n in size]
-        if not isinstance(size, torch.Tensor):
-            return size
-        number = _item(recorder, torch.Tensor.item, size)
-        return number.node.pin() if isinstance(number, Int) and number.node.data else number
+    if _holds_tensor(sizes):
+        sizes = tuple(_as_number(recorder, size) for size in sizes)
+    return recorder.aloud(original, tensor, *sizes, **kwargs)
 
-    return recorder.aloud(original, tensor, *(map(plain, sizes) if _holds_tensor(sizes) else sizes), **kwargs)
+
+def _as_number(recorder: Recorder, size: Any) -> Any:
+    """A size that may be in a tensor: what sizes decide stays an expression, data is pinned."""
+    if isinstance(size, (list, tuple)):
+        return [_as_number(recorder, n) for n in size]
+    if not isinstance(size, torch.Tensor) or size.is_floating_point() or size.numel() != 1:
+        return size
+    number = _item(recorder, torch.Tensor.item, size)
+    return number.node.pin() if isinstance(number, Int) and number.node.data else number
+
+
+def _factory(original: Any) -> Method:
+    """A function that makes a tensor of sizes and numbers, which may be given as tensors."""
+
+    @functools.wraps(original)
+    def function(*args: Any, **kwargs: Any) -> Any:
+        recorder = active()
+        if recorder is None or not _holds_tensor([*args, *kwargs.values()]):
+            return original(*args, **kwargs)
+        with recorder.silence():
+            args = tuple(_as_number(recorder, a) for a in args)
+            kwargs = {k: _as_number(recorder, v) for k, v in kwargs.items()}
+        return original(*args, **kwargs)
+
+    return function
+
+
+def _bounded(original: Any) -> Method:
+    """clamp, which torch gives plain numbers where one bound is a tensor and the other a number."""
+
+    @functools.wraps(original)
+    def function(*args: Any, **kwargs: Any) -> Any:
+        recorder = active()
+        bounds = [*args[1:], *(v for k, v in kwargs.items() if k in ("min", "max"))]
+        if recorder is None or all(isinstance(b, (torch.Tensor, type(None))) for b in bounds):
+            return original(*args, **kwargs)
+        with recorder.silence():
+            args = (*args[:1], *(_as_number(recorder, a) for a in args[1:]))
+            kwargs = {k: _as_number(recorder, v) if k in ("min", "max") else v for k, v in kwargs.items()}
+        return original(*args, **kwargs)
+
+    return function
+
+
+def _module_as_it_is(original: Any) -> Method:
+    """module.to(...) and its like, inside a trace: of a module that is so already, nothing happens."""
+
+    @functools.wraps(original)
+    def apply(self: torch.nn.Module, fn: Method, recurse: bool = True) -> Any:
+        recorder = active()
+        if recorder is None:
+            return original(self, fn, recurse)
+        with recorder.silence():
+            changed = [t for t in (*self.parameters(recurse), *self.buffers(recurse)) if fn(t) is not t]
+        if changed:
+            raise recorder.refusal(
+                f"a {type(self).__name__} is converted inside the trace, which changes its parameters",
+                "convert it before: module.to(...), then unmoor.trace",
+            )
+        return self
+
+    return apply
 
 
 def _typed(recorder: Recorder, original: Method, tensor: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
@@ -549,6 +612,10 @@ _METHODS: dict[str, Method] = {
     "reshape": _sized,
     "expand": _sized,
     "repeat": _sized,
+    "new_zeros": _sized,
+    "new_ones": _sized,
+    "new_empty": _sized,
+    "new_full": _sized,
     "new": _typed,
     "new_tensor": _typed,
     "is_floating_point": _by_dtype,

@@ -44,7 +44,7 @@ def flatten(value: object, where: str, is_leaf: IsLeaf = is_tensor) -> tuple[Str
 def _flatten(value: object, where: str, is_leaf: IsLeaf, leaves: list[Any], depth: int = 0) -> Structure:
     if is_leaf(value):
         leaves.append(value)
-        return Leaf(len(leaves) - 1)
+        return Leaf(len(leaves) - 1, isinstance(value, (int, float)))
     if value is None or type(value) in (bool, int, float, str):
         return value  # type: ignore[return-value]
     if depth > MAX_DEPTH:
@@ -122,7 +122,7 @@ def _class_name(value: object) -> str:
 def rebuild(structure: Structure, tensors: Sequence[Any]) -> Any:
     """The value of a structure with its leaves filled in. A dataclass whose class is not known becomes a dict."""
     if isinstance(structure, Leaf):
-        return tensors[structure.index]
+        return tensors[structure.index].item() if structure.number else tensors[structure.index]
     if isinstance(structure, SequenceOf):
         items = [rebuild(s, tensors) for s in structure.items]
         return items if structure.kind == "list" else tuple(items)

@@ -386,7 +386,14 @@ class _Trace:
         if not leaves:
             self.tape.assume(Froze.OUTSIDE, "the result holds no tensor: it is the same for every input")
         returned = tuple(_described(name, leaf) for name, leaf in zip(paths(structure, "result"), leaves, strict=True))
-        return structure, tuple(self.recorder.argument(leaf) for leaf in leaves), returned
+        return structure, tuple(map(self._output, leaves)), returned
+
+    def _output(self, leaf: Any) -> Arg:
+        """What the graph returns: a tensor, or a number as a tensor of rank 0."""
+        value = self.recorder.argument(leaf)
+        if isinstance(leaf, (Int, Float)):
+            return self.tape.emit("aten::full", ((), value, _NUMBERS[type(leaf)]))[0]
+        return value
 
     def _assume_modules(self) -> None:
         if not self.modules.roots:
@@ -412,7 +419,12 @@ def _shown(tensor: torch.Tensor) -> str:
     return f"{str(tensor.dtype).removeprefix('torch.')}{list(tensor.shape)}"
 
 
+_NUMBERS = {Int: BY_TORCH_NAME["int64"], Float: BY_TORCH_NAME["float64"]}
+
+
 def _described(name: str, leaf: Any) -> ExampleTensor | None:
+    if type(leaf) in _NUMBERS:
+        return ExampleTensor(name, _NUMBERS[type(leaf)], ())
     if not isinstance(leaf, torch.Tensor) or str(leaf.dtype).removeprefix("torch.") not in BY_TORCH_NAME:
         return None
     return ExampleTensor(name, dtype_of(leaf), tuple(leaf.shape))

@@ -161,7 +161,7 @@ def _same(first: Parts, second: Parts) -> bool:
 
 
 def _leaf(value: object) -> bool:
-    return is_tensor(value) or isinstance(value, (Int, Float))
+    return is_tensor(value) or type(value) in (int, float, Int, Float)  # what was symbolic may be plain now
 
 
 def _equal(first: Any, second: Any) -> bool:

@@ -17,9 +17,10 @@ from unmoor.ir.types import TensorType
 
 @dataclass(frozen=True)
 class Leaf:
-    """The place of the `index`-th tensor in a structure."""
+    """The place of the `index`-th tensor in a structure; `number`: the result has its one element, as a number."""
 
     index: int
+    number: bool = False
 
 
 @dataclass(frozen=True)

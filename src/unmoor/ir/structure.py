@@ -1,8 +1,8 @@
 """Structures as JSON text: how the file and every host language write nested arguments and results.
 
-A tensor is {"tensor": 0}, a tuple {"tuple": [...]}, a list {"list": [...]}, a dict {"dict": [["key", ...], ...]}, with
-"type" beside it where it was an object of a class, or its keys were integers ("dict[int]"); a float that JSON lacks is
-{"float": "nan"}. Other leaves stand for themselves.
+A tensor is {"tensor": 0}, the number in one {"number": 0}, a tuple {"tuple": [...]}, a list {"list": [...]}, a dict
+{"dict": [["key", ...], ...]}, with "type" beside it where it was an object of a class, or its keys were integers
+("dict[int]"); a float that JSON lacks is {"float": "nan"}. Other leaves stand for themselves.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def parse_arguments(text: str, inputs: int) -> Structure:
     """The structure of (args, kwargs) for a call of that many tensors; ValueError for any other structure."""
     structure = parse_result(text, inputs)
     match structure:
-        case Sequence("tuple", (Sequence("tuple", _), Mapping(_, _, ""))):
+        case Sequence("tuple", (Sequence("tuple", _), Mapping(_, _, ""))) if not holds_number(structure):
             return structure
     raise ValueError(f"the structure of the arguments is no tuple of a tuple and a dict: {text[:80]}")
 
@@ -50,9 +50,16 @@ def leaves(structure: Structure) -> list[int]:
     return []
 
 
+def holds_number(structure: Structure) -> bool:
+    """Whether a structure has a number that a call gives."""
+    if isinstance(structure, (Sequence, Mapping)):
+        return any(map(holds_number, structure.items))
+    return isinstance(structure, Leaf) and structure.number
+
+
 def _plain(structure: Structure) -> Any:
     if isinstance(structure, Leaf):
-        return {"tensor": structure.index}
+        return {"number" if structure.number else "tensor": structure.index}
     if isinstance(structure, Sequence):
         return {structure.kind: [_plain(i) for i in structure.items]}
     if isinstance(structure, Mapping):
@@ -72,6 +79,8 @@ def _structure(plain: Any, depth: int) -> Structure:
         match plain:
             case {"tensor": int(index)} if len(plain) == 1 and type(index) is int and index >= 0:
                 return Leaf(index)
+            case {"number": int(index)} if len(plain) == 1 and type(index) is int and index >= 0:
+                return Leaf(index, number=True)
             case {"float": ("nan" | "inf" | "-inf") as name} if len(plain) == 1:
                 return float(name)
             case {"tuple": list(items)} if len(plain) == 1:

@@ -77,7 +77,8 @@ class _Writer:
     def value(self, structure: Structure) -> str:
         """The returned expression; dataclasses are written as dicts."""
         if isinstance(structure, Leaf):
-            return self.arg(self.graph.outputs[structure.index])
+            output = self.arg(self.graph.outputs[structure.index])
+            return f"{output}.item()" if structure.number else output
         if isinstance(structure, Sequence):
             items = [self.value(i) for i in structure.items]
             return f"[{', '.join(items)}]" if structure.kind == "list" else _tuple(items)

@@ -223,12 +223,14 @@ def _shift(forward: bool) -> Callable[..., Any]:
     return meaning
 
 
-def _repeat_each(aten: Aten, x: Any, repeats: Any, axis: int | None) -> Any:
+def _repeat_each(aten: Aten, x: Any, repeats: Any, axis: int | None, total: Any) -> Any:
     """Each element (or slice) `repeats` times in a row."""
     if axis is None:
         x, axis = aten.reshape(x, (-1,)), 0
     a = axis_of(axis, aten.rank(x))
     shape = aten.shape(x)
+    if total is not None and not aten.facts.equal(total, shape[a] * repeats):
+        raise SignatureError("repeat_interleave: output_size is not the size times the repeats")
     wide = aten.expand(aten.unsqueeze(x, a + 1), (*shape[: a + 1], repeats, *shape[a + 1 :]))
     return aten.reshape(wide, (*shape[:a], shape[a] * repeats, *shape[a + 1 :]))
 
@@ -328,7 +330,7 @@ ARRANGING: list[Op] = [
     _op("fft_ifftshift", "(Tensor self, int[]? dim=None) -> Tensor", _shift(False), (Ints(3, 4),)),
     _op(
         "repeat_interleave",
-        "(Tensor self, int repeats, int? dim=None) -> Tensor",
+        "(Tensor self, int repeats, int? dim=None, *, int? output_size=None) -> Tensor",
         _repeat_each,
         (X, 2),
         (X, 3, 1),

@@ -126,7 +126,7 @@ def _is(given: Any) -> str:
 def rebuild(result: Structure, outputs: tuple[Any, ...]) -> Any:
     """The returned value: outputs in the places of the structure's leaves. Objects come back as dicts."""
     if isinstance(result, Leaf):
-        return outputs[result.index]
+        return outputs[result.index].item() if result.number else outputs[result.index]
     if isinstance(result, Sequence):
         items = (rebuild(i, outputs) for i in result.items)
         return tuple(items) if result.kind == "tuple" else list(items)
