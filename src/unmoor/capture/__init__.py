@@ -136,11 +136,11 @@ def keep_original(
     return Original(fn, args, kwargs, mode, dims)
 
 
-def call(fn: Callable[..., Any], arguments: Structure, leaves: list[Any]) -> Outcome:
-    """What a call on copies of the leaves gives; errors pass through."""
+def call(fn: Callable[..., Any], arguments: Structure, leaves: list[Any], gradients: bool) -> Outcome:
+    """What a call on copies of the leaves gives, with gradients on or off; errors pass through."""
     from unmoor.capture.original import call as call_original
 
-    return call_original(fn, arguments, leaves)
+    return call_original(fn, arguments, leaves, gradients)
 
 
 def outcome_of(like: Outcome, values: list[Any]) -> Outcome:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -92,8 +93,8 @@ def _is_known(value: Any, known: Known) -> bool:
 def _computed(twin: Twin, arguments: Structure, leaves: Leaves) -> Known:
     """All that eager PyTorch computes in a call, and the inputs."""
     log = _Log()
-    with below_autograd(), log:
-        call(twin.fn, arguments, leaves)
+    with nullcontext() if twin.gradients else below_autograd(), log:
+        call(twin.fn, arguments, leaves, twin.gradients)
     for leaf in leaves:
         log.keep(leaf)
     return log.known

@@ -23,7 +23,7 @@ from unmoor.capture.numbers import Float, Int, arithmetic
 from unmoor.capture.recorder import Recorder, concrete
 from unmoor.capture.shown import only_shown
 from unmoor.capture.source import is_literal
-from unmoor.capture.torch_private import control_functions, nested_transforms, script_classes
+from unmoor.capture.torch_private import backward_engine, control_functions, nested_transforms, script_classes
 from unmoor.errors import Unsupported
 from unmoor.ir.graph import Arg
 from unmoor.ir.recording import Froze
@@ -128,8 +128,9 @@ def _install() -> None:
         _replace(module, name, _refused(f"{called} inside a trace is not supported"))
     for name, (froze, what) in _SWITCHES.items():
         _replace(torch, name, _switch(froze, what))
-    for name in ("grad", "backward"):
-        _replace(torch.autograd, name, _refused(f"torch.autograd.{name} inside a trace is not supported", _FORWARD))
+    _replace(*backward_engine(), _backward)
+    for name, make in _WRITABLE.items():
+        _replace(torch.Tensor, name, make)
     for name, function in control_functions().items():
         _undo.append(intercept(name, function))
     for cls in script_classes():
@@ -194,9 +195,6 @@ def _interpreted(original: Any) -> Method:
     return function
 
 
-_FORWARD = "trace the forward pass alone, unmoor.trace(model, x), and leave backward() and the optimiser to PyTorch"
-
-
 def _refused(what: str, way_out: str = "trace the forward pass alone") -> Callable[[Any], Method]:
     def make(original: Any) -> Method:
         def function(*args: Any, **kwargs: Any) -> Any:
@@ -208,6 +206,77 @@ def _refused(what: str, way_out: str = "trace the forward pass alone") -> Callab
         return function
 
     return make
+
+
+# -- gradients ------------------------------------------------------------------------------------
+def _backward(original: Any) -> Method:
+    """Torch's run of its autograd engine, which backward() and grad() come to."""
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        recorder = active()
+        if recorder is None:
+            return original(*args, **kwargs)
+        with recorder.silence():
+            return recorder.differentiates().run(original, *args, **kwargs)
+
+    return run
+
+
+def _grad(original: Any) -> property:
+    """The `.grad` of a tensor, which a call may find, and leave."""
+
+    def get(self: Any) -> Any:
+        recorder = active()
+        if recorder is None or recorder.gradients is None:
+            return original.__get__(self)
+        with recorder.silence():
+            recorder.gradients.training.reads(self)
+            return original.__get__(self)
+
+    def put(self: Any, value: Any) -> None:
+        recorder = active()
+        if recorder is None:
+            original.__set__(self, value)
+            return
+        with recorder.silence():
+            recorder.differentiates().training.sets(self)
+            original.__set__(self, value)
+
+    return property(get, put, lambda self: put(self, None))
+
+
+def _data(original: Any) -> property:
+    """A tensor's `.data`: the tensor without its gradient; what is assigned to it is written into it."""
+
+    def get(self: Any) -> Any:
+        recorder = active()
+        return original.__get__(self) if recorder is None else torch.Tensor.detach(self)
+
+    def put(self: Any, value: Any) -> None:
+        recorder = active()
+        if recorder is None:
+            original.__set__(self, value)
+            return
+        with recorder.silence():
+            track = recorder.tracks.of(value)
+            if track.root is recorder.tracks.of(self).root and value.data_ptr() == self.data_ptr():
+                return  # x.data += 1 has written it
+            if value.shape != self.shape or value.dtype != self.dtype:
+                raise recorder.refusal(".data of another shape or dtype is not supported", "make a new tensor")
+        torch.Tensor.detach(self).copy_(torch.Tensor.detach(value))
+
+    return property(get, put)
+
+
+_WRITABLE: dict[str, Callable[[Any], property]] = {"grad": _grad, "data": _data}
+
+
+def _hooked(recorder: Recorder, original: Method, tensor: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+    recorder.differentiates()
+    raise recorder.refusal(
+        "a hook on a gradient, or retain_grad(), is not supported",
+        "take the gradient itself: torch.autograd.grad(loss, [tensor])",
+    )
 
 
 # -- sizes ----------------------------------------------------------------------------------------
@@ -634,6 +703,9 @@ _METHODS: dict[str, Method] = {
     "set_": _set_data,
     "resize_": _set_data,
     "resize_as_": _set_data,
+    "register_hook": _hooked,
+    "register_post_accumulate_grad_hook": _hooked,
+    "retain_grad": _hooked,
 }
 _FUNCTIONS: dict[str, Method] = {
     "numel": _numel,

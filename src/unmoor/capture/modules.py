@@ -8,16 +8,20 @@ import re
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from types import FunctionType, MethodType
+from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
 import torch
 from torch import nn
+from torch.optim import Optimizer
 
 from unmoor.capture.source import is_user_file, shown_name
 from unmoor.capture.torch_private import DropoutBase, NormBase, owner_of
 from unmoor.capture.warning import TrainingModeWarning
 from unmoor.ir.graph import NOWHERE, Source
+
+DEPTH = 3  # how deep optimisers are looked for in what a callable reaches
+_OPAQUE = (nn.Module, ModuleType, type, FunctionType, MethodType)
 
 
 def is_module(value: object) -> bool:
@@ -65,6 +69,9 @@ class Modules:
             if name == "" and not isinstance(value, nn.Module):
                 for attribute, held in vars(value).items() if hasattr(value, "__dict__") else ():
                     self._visit(attribute, held)
+        self.optimisers: list[Optimizer] = []
+        for _, value in _reachable(fn):
+            self._find_optimisers(value, DEPTH)
         self.scripted: dict[int, str] = {}  # paths by the identity that TorchScript's handles of one module share
         for path, module in self.every():
             if isinstance(module, torch.jit.ScriptModule):
@@ -87,6 +94,42 @@ class Modules:
             self._kept.append(tensor)  # alive, so that the identity stays its own
             origin = f"tensor {name}" if kind == "outside" else f"{kind} {name}"
             self._tensors[id(tensor)] = (kind, name, origin)
+
+    def _find_optimisers(self, value: object, depth: int) -> None:
+        """Optimisers that a value is or holds; their tensors are known by the parameters they belong to."""
+        if isinstance(value, Optimizer):
+            if all(value is not known for known in self.optimisers):
+                self.optimisers.append(value)
+                self.know_optimiser(value)
+        elif depth and type(value) in (list, tuple, dict):
+            for held in value.values() if isinstance(value, dict) else value:  # type: ignore[attr-defined]
+                self._find_optimisers(held, depth - 1)
+        elif depth and hasattr(value, "__dict__") and not isinstance(value, (*_OPAQUE, torch.Tensor)):
+            for held in vars(value).values():
+                self._find_optimisers(held, depth - 1)
+
+    def know_optimiser(self, optimiser: Optimizer) -> None:
+        """The tensors of an optimiser, and the gradients that its parameters have."""
+        for parameter, state in optimiser.state.items():
+            for key, tensor in state.items() if isinstance(state, dict) else ():
+                self._know(tensor, "outside", self.state_name(optimiser, parameter, key))
+        for number, group in enumerate(optimiser.param_groups):
+            for key, value in group.items():
+                self._know(value, "outside", f"{type(optimiser).__name__}.{key}.{number}")
+            for parameter in group["params"]:
+                self._know(parameter.grad, "outside", f"{self.describe(parameter)[1] or 'a tensor'}.grad")
+
+    def state_name(self, optimiser: Optimizer, parameter: torch.Tensor, key: str) -> str:
+        """The name of what an optimiser holds of a parameter."""
+        own = self.describe(parameter)[1]
+        if not own:
+            every = [p for group in optimiser.param_groups for p in group["params"]]
+            own = str(next((k for k, p in enumerate(every) if p is parameter), "other"))
+        return f"{type(optimiser).__name__}.{key}.{own}"
+
+    def know_outside(self, tensor: torch.Tensor, name: str) -> None:
+        """A tensor that is none of a module's."""
+        self._know(tensor, "outside", name)
 
     def know_constant(self, tensor: torch.Tensor, name: str) -> None:
         """A tensor that TorchScript keeps: a constant of a graph, or an attribute."""

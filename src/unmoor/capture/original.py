@@ -44,7 +44,7 @@ class Original:
     ) -> None:
         self.fn, self.mode, self.dims = fn, mode, dims
         self.arguments, leaves = flatten((tuple(args), dict(kwargs)), "the arguments")
-        self.example: Leaves = [leaf.detach().clone() for leaf in leaves]
+        self.example: Leaves = _copies(leaves)
         self._training = [mode == "train" if mode else in_training(m) for _, m in Modules(fn).every()]
 
     @property
@@ -57,7 +57,7 @@ class Original:
 
         Raises whatever Python says where it cannot be copied.
         """
-        twin = Twin(copied(self.fn), self.dims)
+        twin = Twin(copied(self.fn), self.dims, recording.graph.differentiates)
         for training, (_, module) in zip(self._training, Modules(twin.fn).every(), strict=True):
             if in_training(module) is not training:  # a module that TorchScript froze has no such attribute
                 module.training = training
@@ -74,7 +74,7 @@ class Original:
         """The recording of a call on the example whose first guards go as `decisions` say; None where none can."""
         from unmoor.capture import record_forced
 
-        args, kwargs = rebuild(self.arguments, [leaf.clone() for leaf in self.example])
+        args, kwargs = rebuild(self.arguments, _copies(self.example))
         return record_forced(self.fn, args, kwargs, decisions, self.dims)
 
     def made_of(self, shapes: Sequence[tuple[int, ...]], seed: int, dtypes: Sequence[DType] = ()) -> Leaves:
@@ -85,18 +85,21 @@ class Original:
         generator = torch.Generator().manual_seed(seed)
         made = [_like(e, shape, generator) for e, shape in zip(self.example, shapes, strict=True)]
         wanted = [getattr(torch, d.torch_name) for d in dtypes] or [m.dtype for m in made]
-        return [m.to(dtype) for m, dtype in zip(made, wanted, strict=True)]
+        made = [m.to(dtype) for m, dtype in zip(made, wanted, strict=True)]
+        for example, tensor in zip(self.example, made, strict=True):
+            tensor.requires_grad_(example.requires_grad and tensor.is_floating_point())
+        return made
 
 
 class Twin:
     """A copy of a traced callable, to be called."""
 
-    def __init__(self, fn: Callable[..., Any], dims: object) -> None:
-        self.fn, self.dims = fn, dims
+    def __init__(self, fn: Callable[..., Any], dims: object, gradients: bool) -> None:
+        self.fn, self.dims, self.gradients = fn, dims, gradients
 
     def call(self, arguments: Structure, leaves: Leaves, states: Mapping[str, str]) -> Outcome:
         """A call on copies of the leaves; errors pass through. `states` has names of states, and where they are."""
-        outcome = call(self.fn, arguments, leaves)
+        outcome = call(self.fn, arguments, leaves, self.gradients)
         tensors = Modules(self.fn).tensors() if states else {}
         held = {f"the state {name}": tensors[o].detach().clone() for name, o in states.items() if o in tensors}
         return Outcome(outcome.structure, {**outcome.values, **held})
@@ -105,20 +108,28 @@ class Twin:
         """A new recording, of a call on the leaves."""
         from unmoor.capture import record
 
-        args, kwargs = rebuild(arguments, [leaf.clone() for leaf in leaves])
+        args, kwargs = rebuild(arguments, _copies(leaves))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", TrainingModeWarning)
             return record(self.fn, args, kwargs, self.dims)
 
 
-def call(fn: Callable[..., Any], arguments: Structure, leaves: Leaves) -> Outcome:
-    """A call on copies of the leaves, with all random generators left as they are. Errors pass through."""
-    mine = [leaf.clone() for leaf in leaves]
+def call(fn: Callable[..., Any], arguments: Structure, leaves: Leaves, gradients: bool) -> Outcome:
+    """A call on copies of the leaves, with all random generators left as they are. Errors pass through.
+
+    `gradients` says whether they are on: a program that computes some needs it.
+    """
+    mine = _copies(leaves)
     args, kwargs = rebuild(arguments, mine)
-    with random_states_kept(), torch.no_grad():
+    with random_states_kept(), torch.set_grad_enabled(gradients):
         structure, results = flatten(fn(*args, **kwargs), "the result", _is_leaf)
     values = dict(zip(paths(structure, "result"), results, strict=True))
     return Outcome(structure, {**values, **{f"argument {k} after the call": t for k, t in enumerate(mine)}})
+
+
+def _copies(leaves: Sequence[torch.Tensor]) -> Leaves:
+    """Copies that require gradients where these do."""
+    return [leaf.detach().clone().requires_grad_(leaf.requires_grad) for leaf in leaves]
 
 
 def as_tensor(data: np.ndarray, dtype: torch.dtype | None = None) -> torch.Tensor:
@@ -134,7 +145,7 @@ def _is_leaf(value: object) -> bool:
 def _like(example: torch.Tensor, shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
     if example.numel() == 0:
         return torch.zeros(shape, dtype=example.dtype)
-    elements = example.reshape(-1)
+    elements = example.detach().reshape(-1)
     one, other = (elements[torch.randint(example.numel(), shape, generator=generator)] for _ in range(2))
     if not example.is_floating_point():
         return one

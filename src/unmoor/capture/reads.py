@@ -53,7 +53,8 @@ class ReadsMode(TorchFunctionMode):
         if handler is not None:
             with recorder.silence():
                 return handler(recorder, func, *args, **(kwargs or {}))
-        result = func(*args, **(kwargs or {}))
+        kwargs = _factors_as_numbers(getattr(func, "__name__", ""), kwargs or {})
+        result = func(*args, **kwargs)
         name = _name(func)
         if type(result) is not torch.Tensor and name is not None and not _holds_tensor(result):
             self._read(name, result, args)
@@ -75,6 +76,13 @@ class ReadsMode(TorchFunctionMode):
             froze = Froze.LAYOUT
         shown = f" ({result!r})" if isinstance(result, (bool, str, torch.device)) or result is None else ""
         recorder.tape.assume(froze, f"{name} of a tensor was read{shown}")
+
+
+def _factors_as_numbers(name: str, kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Arguments that torch takes as plain numbers, where they are tensors, as the numbers of the trace."""
+    factor = "value" if name.startswith(("addcmul", "addcdiv")) else "alpha"
+    given = kwargs.get(factor)
+    return {**kwargs, factor: given.item()} if isinstance(given, torch.Tensor) else kwargs
 
 
 def _name(func: Any) -> str | None:

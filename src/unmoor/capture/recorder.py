@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -13,15 +13,17 @@ import torch
 from unmoor import ops
 from unmoor.capture.behind import number_behind, rests_on_sizes
 from unmoor.capture.draws import draws, record_draw
+from unmoor.capture.gradients import Differentiates, Gradients
 from unmoor.capture.guards import Guards
 from unmoor.capture.layout import Layout
 from unmoor.capture.memory import as_strided
 from unmoor.capture.numbers import Float, Int, Number, number_of, wrap
 from unmoor.capture.refusals import higher_order, refuse, unknown_op
+from unmoor.capture.rewritten import each, written
 from unmoor.capture.schemas import IDENTITIES, OVERWRITES, READS, Plan, bind, plan
 from unmoor.capture.tape import Tape
 from unmoor.capture.through import Derivation
-from unmoor.capture.torch_private import OpOverload, TorchDispatchMode
+from unmoor.capture.torch_private import OpOverload, TorchDispatchMode, torch_tape
 from unmoor.capture.tracks import Track, Tracks
 from unmoor.capture.typecheck import check_type
 from unmoor.capture.wording import statistics
@@ -55,20 +57,33 @@ class Recorder:
         self.generator: Track | None = None  # the session's random number generator, once the run draws
         self.draws = 0
         self.random_state = torch.get_rng_state()  # torch's, after what has been recorded
+        self.gradients: Gradients | None = None  # of a program that computes some
 
     @contextmanager
     def silence(self) -> Iterator[None]:
         before, self.quiet = self.quiet, True
         try:
-            yield
+            with self.tape_of_torch(True):
+                yield
         finally:
             self.quiet = before
+
+    def differentiates(self) -> Gradients:
+        """What gradients flow through. Raises Differentiates where the run is made without them."""
+        if self.gradients is None:
+            raise Differentiates
+        return self.gradients
+
+    def tape_of_torch(self, on: bool) -> AbstractContextManager[None]:
+        """Where gradients are computed, real ops go on torch's autograd tape, and those of the program pass it by."""
+        return nullcontext() if self.gradients is None else torch_tape(on)
 
     def aloud(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call torch or the program with recording on, from a place where it is off."""
         self.quiet = False
         try:
-            return function(*args, **kwargs)
+            with self.tape_of_torch(False):
+                return function(*args, **kwargs)
         finally:
             self.quiet = True
 
@@ -91,6 +106,8 @@ class Recorder:
         p = plan(func)
         if func.namespace == "profiler":  # marks of a profile: nothing that a result depends on
             return self.run(func, args, kwargs)
+        if p.overload == "detach_.default" and self.gradients is not None:
+            return self.run(func, args, kwargs)
         if p.overload in IDENTITIES:
             if p.overload == "lift_fresh.default" and self.tracks.known(args[0]) is None:
                 self.tracks.adopt(args[0], made=True)
@@ -104,7 +121,15 @@ class Recorder:
             return self._read_from_cpp(func, p, args[0])
         if p.overload in OVERWRITES:
             return self._overwrite(func, OVERWRITES[p.overload], bind(p, args, kwargs))
+        if p.overload.startswith("_foreach_"):
+            return each(self, func, args, kwargs)
+        if p.out and isinstance(kwargs.get("out"), torch.Tensor):
+            return written(self, func, p, args, kwargs)
         bound = bind(p, args, kwargs)
+        if p.op is not None and isinstance(bound.get("alpha"), (torch.SymInt, torch.SymFloat)):
+            bound["other"] = self.dispatch(torch.ops.aten.mul.Scalar, (bound["other"], bound["alpha"]), {})
+            args, kwargs = (bound["self"], bound["other"]), {}
+            bound["alpha"] = 1
         if p.overload == "as_strided.default":
             return as_strided(self, func, bound)
         if draws(p.overload, bound):
@@ -353,6 +378,8 @@ class Recorder:
             self._read_fixed(track, real)
             return real
         value = self.tracks.read(track)
+        if self.gradients is not None:
+            value = self.gradients.apart(value)  # a number carries no gradient
         size = number_behind(self.guards, value, real) if tensor.dtype == torch.int64 else None
         number = size or Number(self.guards, real, "prim::item", (value,), data=True)
         return wrap(number) if size or not rests_on_sizes(self.guards, value) else number.pin()

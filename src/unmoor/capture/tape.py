@@ -50,6 +50,7 @@ class Tape:
         self.held: dict[int, Held] = {}  # at guards, by the number of the node
         self.writes: set[int] = set()  # where the program wrote in place: how many nodes there were
         self.asked = 0
+        self.emitted: Callable[[str, tuple[Arg, ...], tuple[Value, ...]], None] | None = None  # told of each op
 
     # -- blocks -------------------------------------------------------------------------------
     @contextmanager
@@ -114,6 +115,8 @@ class Tape:
         self.level_of(args)
         outputs = tuple(self.value() for _ in range(count))
         self.nodes.append(Node(op, args, outputs, self.where()))
+        if self.emitted is not None:
+            self.emitted(op, args, outputs)
         return outputs
 
     def pure(self, op: str, args: tuple[Arg, ...], type_: Type) -> Value:

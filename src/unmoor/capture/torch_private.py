@@ -31,6 +31,7 @@ __all__ = [
     "TorchDispatchMode",
     "TorchFunctionMode",
     "address_of",
+    "backward_engine",
     "bare_call",
     "below_autograd",
     "call_alone",
@@ -44,6 +45,7 @@ __all__ = [
     "schema_of",
     "script_classes",
     "storage_of",
+    "torch_tape",
     "tree_flatten",
     "tree_unflatten",
     "undispatched",
@@ -56,6 +58,23 @@ DropoutBase, NormBase = _DropoutNd, _NormBase
 def below_autograd() -> Any:
     """A context under which dispatch skips autograd: composite ops reach a dispatch mode whole."""
     return torch._C._AutoDispatchBelowAutograd()
+
+
+_TAPE = ("AutogradFunctionality", "AutogradOther", "AutogradNestedTensor", "ADInplaceOrView")
+
+
+def torch_tape(on: bool) -> Any:
+    """A context in which torch's ops go on its autograd tape, or pass it by, views and all, as whole ops."""
+    included, excluded = torch._C._dispatch_tls_local_include_set(), torch._C._dispatch_tls_local_exclude_set()
+    for name in _TAPE:
+        key = getattr(torch._C.DispatchKey, name)
+        excluded = excluded.remove(key) if on else excluded.add(key)
+    return torch._C._ForceDispatchKeyGuard(included, excluded)
+
+
+def backward_engine() -> tuple[Any, str]:
+    """(module, attribute) of the function through which backward() and grad() run torch's engine, by its name there."""
+    return torch.autograd, "_engine_run_backward"
 
 
 @contextmanager

@@ -6,21 +6,25 @@ import inspect
 import random
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from types import CodeType
 from typing import Any
 
 import numpy as np
 import torch
+from torch.optim import Optimizer
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from unmoor.capture.conversions import Conversions
 from unmoor.capture.dims import named_dims, told
+from unmoor.capture.gradients import Differentiates, Gradients
 from unmoor.capture.guards import Guards
 from unmoor.capture.methods import Interception, active, bound_before
 from unmoor.capture.modules import (
     Modules,
     PathHooks,
+    Rebound,
     Snapshot,
     acts_in_training,
     class_name,
@@ -38,8 +42,9 @@ from unmoor.capture.source import source_of, user_frame
 from unmoor.capture.state import Watch
 from unmoor.capture.structure import flatten, is_still, is_tensor, paths, pinned, rebuild
 from unmoor.capture.tape import Misled, Tape
-from unmoor.capture.torch_private import below_autograd, script_parameters, without_torch_compile
+from unmoor.capture.torch_private import below_autograd, script_parameters, torch_tape, without_torch_compile
 from unmoor.capture.tracks import Track, Tracks, elements
+from unmoor.capture.training import Training
 from unmoor.capture.twice import Place, check_again, check_other_values, outer_numbers, taken_apart
 from unmoor.dtypes import BY_TORCH_NAME
 from unmoor.errors import Unsupported
@@ -80,22 +85,31 @@ def _record_calls(calls: Sequence[Call], conversions: Conversions) -> list[Recor
     """The recordings of calls; a run is made again where a tensor from outside that it writes must be state from the
     start, and where functions that convert sizes must run with other code."""
     states: list[StateTensor] = []
+    training = Training()
     while True:
         plain: set[CodeType] = set()
         found: list[StateTensor] = []
         recordings = []
-        for call in calls:
-            trace = _Trace(call.fn, tuple(states), call.decisions, call.dims)
-            with _in_mode(trace.modules, call.mode):
-                recordings.append(trace.run(call.args, call.kwargs))
-            known = {id(s.tensor) for s in found} | ({GENERATOR} & {s.name for s in found})
-            found += [s for s in trace.found.values() if id(s.tensor) not in known and s.name not in known]
-            plain |= trace.recorder.guards.plain
-            trace.tracks.forget()
+        training.grown = False
+        try:
+            for number, call in enumerate(calls):
+                trace = _Trace(call.fn, tuple(states), call.decisions, call.dims, training, number)
+                with _in_mode(trace.modules, call.mode):
+                    recordings.append(trace.run(call.args, call.kwargs))
+                known = {id(s.tensor) for s in found} | ({GENERATOR} & {s.name for s in found})
+                found += [s for s in trace.found.values() if id(s.tensor) not in known and s.name not in known]
+                plain |= trace.recorder.guards.plain
+                trace.tracks.forget()
+        except Differentiates:
+            training.on = True
+            continue
         learnt = conversions.learn(plain)
-        if not found and not learnt:
+        if training.grown:  # from another start, other tensors are state
+            states = []
+        elif not found and not learnt:
             return recordings
-        states += found
+        else:
+            states += found
 
 
 @contextmanager
@@ -133,15 +147,24 @@ class _Trace:
     """The parts of one recording."""
 
     def __init__(
-        self, fn: Callable[..., Any], states: tuple[StateTensor, ...], decisions: tuple[bool, ...], dims: object
+        self,
+        fn: Callable[..., Any],
+        states: tuple[StateTensor, ...],
+        decisions: tuple[bool, ...],
+        dims: object,
+        training: Training,
+        number: int,
     ) -> None:
         self.fn, self.states, self.dims = fn, states, dims
+        self.training, self.number = training, number
         self.found: dict[int, StateTensor] = {}  # what turned out to be state
         self.modules = Modules(fn)
         self.hooks = PathHooks(self.modules)
         self.tape = Tape(self.where, decisions)
         self.tracks = Tracks(self.tape, self.modules.describe)
         self.recorder = Recorder(self.tape, self.tracks, Guards(self.tape))
+        if training.on:
+            self.recorder.gradients = Gradients(self.recorder, training)
         self.script = Interpreter(self.recorder, library_of(fn), self.modules.know_constant)
         self.recorder.script = lambda f, args, kwargs: self.script.call(f, args, kwargs, self._path_of(f))
         self.tape.condition = self.script.condition
@@ -164,6 +187,18 @@ class _Trace:
             self.tape.nodes.append(node)
             text = f"the dims of {node.args[1]} are {told(node)}, as `dims` says"
             self.tape.assume(Froze.SIZE, text, True, NOWHERE)
+        with self._in_training():
+            return self._recorded(arguments, named, leaves, example)
+
+    def _in_training(self) -> AbstractContextManager[None]:
+        """A context in which optimisers and gradients are kept as they are, where the program has them."""
+        if not self.training.on:
+            return nullcontext()
+        return self.training.run(self.recorder, self.modules, self.number)
+
+    def _recorded(
+        self, arguments: Structure, named: MappingOf, leaves: list[Any], example: tuple[ExampleTensor, ...]
+    ) -> Recording:
         states = tuple(self._add_state(s) for s in self.states)
         inputs = [self.tracks.of(leaf) for leaf in leaves] + [self.tracks.of(s.tensor) for s in self.states]
         self.tracks.inputs = inputs
@@ -180,7 +215,8 @@ class _Trace:
             first = taken_apart(result)
             structure, outputs, returned = self._outputs(result)
             self.recorder.advance()
-            rebound = self._rebound(snapshot)
+            left_in_python = self.training.finish() if self.training.on else []
+            rebound = self._rebound([*snapshot.rebound(), *self.script.heap.rebound(), *left_in_python])
             changed = [k for k, track in enumerate(inputs) if track.version or id(track.tensor) in rebound]
             self._assume_rebound(inputs, rebound)
             used = self._used(outputs) | {values[k] for k in changed}
@@ -190,7 +226,8 @@ class _Trace:
                 inputs, values, example = (_without(run, dropped) for run in (inputs, values, example))
                 states = _without(states, [k - len(leaves) for k in dropped])
             returned += tuple(example[k] for k in changed)
-            outputs += tuple(rebound.get(id(inputs[k].tensor)) or self.tracks.read(inputs[k]) for k in changed)
+            with torch.no_grad():
+                outputs += tuple(rebound.get(id(inputs[k].tensor)) or self.tracks.read(inputs[k]) for k in changed)
         left.update(self._left_by_script())
         if not self.found:
             self._call_again(rebuild(arguments, leaves), first, left, outside)
@@ -248,7 +285,8 @@ class _Trace:
         kept = [(state.tensor, state.tensor.detach().clone()) for state in self.states]
         random_state = torch.get_rng_state()
         places = list(left.values())
-        with _kept_as_it_is(self.modules, tape, Tracks(tape, self.modules.describe)) as (snapshot, _), torch.no_grad():
+        kept_as_it_is = _kept_as_it_is(self.modules, tape, Tracks(tape, self.modules.describe))
+        with self._in_training(), kept_as_it_is as (snapshot, _), torch.set_grad_enabled(self.training.on):
 
             def restart() -> None:
                 snapshot.restore()
@@ -280,7 +318,7 @@ class _Trace:
         self.tracks.add(state.tensor, self.tape.value(state.name), "state", state.origin)
         return RecordedState(state.name, data, state.origin)
 
-    def _rebound(self, snapshot: Snapshot) -> dict[int, Value]:
+    def _rebound(self, attributes: Sequence[Rebound]) -> dict[int, Value]:
         """The new values of states that got another tensor (`self.h = h`); others of that kind become state."""
         for track in self.tracks.written.values():
             self._found(track.tensor, "", track.origin)
@@ -290,7 +328,7 @@ class _Trace:
             self.found[id(tensor)] = StateTensor(torch.zeros_like(tensor), GENERATOR, "the random number generator")
         values: dict[int, Value] = {}
         known = {id(s.tensor) for s in self.states}
-        for attribute in (*snapshot.rebound(), *self.script.heap.rebound()):
+        for attribute in attributes:
             old, new = attribute.old, attribute.new
             read = self.tracks.known(old) is not None
             if not read and not attribute.is_buffer:
@@ -361,8 +399,9 @@ class _Trace:
         reads = ReadsMode(recorder, bound_before())
         with ExitStack() as stack:
             stack.enter_context(without_torch_compile())
-            stack.enter_context(below_autograd())
+            stack.enter_context(below_autograd() if recorder.gradients is None else torch_tape(False))
             stack.enter_context(Interception(recorder))
+            stack.callback(register_optimizer_step_pre_hook(self._steps).remove)
             stack.callback(self.hooks.remove)
             self.hooks.install(lambda: active() is recorder)
             stack.enter_context(RecordingMode(recorder))
@@ -372,6 +411,11 @@ class _Trace:
                 return self.fn(*args, **kwargs)
             finally:
                 recorder.quiet = True
+
+    def _steps(self, optimiser: Optimizer, args: object, kwargs: object) -> None:
+        if active() is self.recorder:
+            with self.recorder.silence():
+                self.recorder.differentiates().training.steps(optimiser)
 
     def _outputs(self, result: Any) -> tuple[Structure, tuple[Arg, ...], tuple[ExampleTensor | None, ...]]:
         structure, leaves = flatten(result, "the result", lambda v: is_tensor(v) or isinstance(v, (Int, Float)))

@@ -114,6 +114,8 @@ class Tracks:
         self.inputs: list[Track] = []  # those that stand for the graph's inputs
         self.shares: Callable[[Track], bool] = lambda track: False  # does it share its base's memory? pinned by guards
         self.fresh: set[int] = set()  # storages of literals that the program is just making
+        self.seen: Callable[[Track], Value] | None = None  # what is read of a tensor where gradients are computed
+        self.born: dict[int, tuple[torch.Tensor, Value]] | None = None  # what tensors were before they were written
         self._gone: dict[int, weakref.ref[torch.Tensor]] = {}  # what was made in a block that has ended
 
     def add(self, tensor: torch.Tensor, value: Value, kind: str, origin: str = "", fixed: bool = False) -> Track:
@@ -253,7 +255,7 @@ class Tracks:
             if base.version != view.seen:
                 with self._where_made(view):
                     self._renew(view, base)
-        return track.value
+        return track.value if self.seen is None else self.seen(track)
 
     def _where_made(self, track: Track) -> AbstractContextManager[None]:
         """What it takes to read a tensor is recorded in its own block: it is of use behind the block that reads it."""
@@ -298,6 +300,8 @@ class Tracks:
         if root.frozen is not None:
             raise root.frozen
         if root.kind not in OUTLIVES:
+            if self.born is not None and id(root.tensor) not in self.born:
+                self.born[id(root.tensor)] = root.tensor.detach().clone(), root.value
             return
         if root.tensor.is_complex():
             raise refuse(
@@ -307,7 +311,8 @@ class Tracks:
             )
         if self._tied_unseen(track):
             raise self._untold(self.tape.where())
-        if torch.is_grad_enabled() and root.tensor.requires_grad:
+        written = root if self.seen is None else track
+        if torch.is_grad_enabled() and root.tensor.requires_grad and written.tensor.requires_grad:
             raise leaf_written(self.tape.where(), op, root.origin)
         shares = [t for t in self._by_id.values() if t is not root and t.base is None and t.kind in OUTLIVES]
         for other in shares:

@@ -73,7 +73,7 @@ def check_again(
 
     The caller puts modules and random states back afterwards; lists and dicts outside are put back here.
     """
-    with _containers_kept(fn), torch.no_grad():
+    with _containers_kept(fn):
         _put(left)
         try:
             args, kwargs = copy.deepcopy(call)
@@ -98,12 +98,11 @@ def check_other_values(
     A module that keeps what it computed from its first input, and uses that in every call, gives the same again only
     for the same input. `restart` puts everything back as it was before the first call.
     """
-    with torch.no_grad():
-        alone = _outcome(fn, call)
-        restart()
-        _put(left)
-        after = _outcome(fn, call)
-        restart()
+    alone = _outcome(fn, call)
+    restart()
+    _put(left)
+    after = _outcome(fn, call)
+    restart()
     if alone is not None and (after is None or not _same(alone, after)):
         raise _refusal(names, "after a first call, one on other values gives something else than without it")
 

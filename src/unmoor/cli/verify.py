@@ -8,6 +8,7 @@ import numpy as np
 
 from unmoor import archive, ops, runtime
 from unmoor.cli.arguments import trust_of
+from unmoor.compiler import differentiated
 from unmoor.dtypes import numbers_of
 from unmoor.errors import NotTraced, VerifyError
 from unmoor.ir.graph import Graph
@@ -92,7 +93,7 @@ def _results(model: runtime.Model, name: str, program: Program, graph: Graph, wh
     status, got = model.methods[name].run(*inputs)
     after = [*inputs, *(model.state()[s] for s in signature.states)]
     try:
-        want = run_graph(graph, given)
+        want = run_graph(differentiated(graph, given, len(signature.states)), given)
         made = [*_arrays(got), *(after[k] for k in signature.changed)]
         same = status == 0 and len(made) == len(want) and all(map(_close, made, want))
     except NotTraced:

@@ -19,6 +19,10 @@ Structural ops, outside the op table:
     prim::float_<op>(...) -> float              add sub mul div pow neg sqrt ceil floor of Python numbers
     prim::compare(a, b, "<") -> bool            of ints or floats: < <= > >= == !=; only recorded
     prim::not(a) -> bool
+    prim::leaf(tensor, number) -> tensor        a leaf that gradients end at, by its number; only recorded
+    prim::grad([outputs], [seeds], [leaves], again)
+                                                gradients of the outputs times the seeds, one for each leaf; `again`:
+                                                gradients of them may be asked for; only recorded
     prim::item(tensor) -> int|float|bool        the one element of a tensor, as a number
     prim::truth(tensor) -> bool                 bool(tensor): the one element is not zero
     prim::guard(cond, expected, message, value) NotTraced(message) unless bool(cond) is expected; `value`, in a typed
@@ -224,6 +228,11 @@ class Graph:
         yield from self.inputs
         yield from (c.value for c in self.constants)
         yield from _defined(self.nodes, [])
+
+    @property
+    def differentiates(self) -> bool:
+        """Whether a recorded graph asks for gradients."""
+        return any(node.op == "prim::grad" for node in self.walk())
 
     @property
     def constant_of(self) -> dict[Value, Constant]:

@@ -203,6 +203,8 @@ class Op:
     builtin     the runtime function, and how it is called
     dtypes      names of the element types it is tested for (of its first tensor)
     samples     (dtype) -> samples, run by the differential tests
+    vjp         how a gradient flows back through the op (unmoor.ops.gradients); a core op without one has none, a
+                composite without one lets it flow through its parts
     stepwise    eager rounds half floats after each part of a composite, not once at its end
     """
 
@@ -222,7 +224,7 @@ class Op:
     dtypes: tuple[str, ...] = ("f32",)
     doc: str = ""
     stepwise: bool = False
-    vjp: Callable[..., Any] | None = None  # reserved: how a gradient flows back through the op
+    vjp: Callable[..., Any] | None = None
 
 
 Index = tuple[Dim, ...]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unmoor import capture
-from unmoor.compiler import Compiled
+from unmoor.compiler import Compiled, differentiated
 from unmoor.errors import NotTraced, SignatureError, UnmoorError, Unsupported, VerifyError
 from unmoor.ir.dim import Dim
 from unmoor.ir.graph import Node, Source
@@ -45,6 +45,35 @@ def check(programs: Specialisations, originals: Sequence[Original]) -> MethodRep
         warnings.simplefilter("ignore", RuntimeWarning)  # NumPy's, of what the reference interpreter computes
         _Check(programs, report, twin).run(originals)
     return report
+
+
+def check_training(programs: Specialisations, original: Original) -> None:
+    """Unsupported where two calls of a program that computes gradients do not go as two of the original.
+
+    What such a program keeps in Python, as a schedule of learning rates, shows in the second call.
+    """
+    try:
+        twin = original.as_traced(programs.recording)
+    except Exception:  # whatever Python says where something cannot be copied
+        return
+    check = _Check(programs, MethodReport(programs.method), twin)
+    if check.draws:
+        return  # eager PyTorch draws other numbers
+    for number in range(2):
+        try:
+            want, got = check._outcomes(twin, original, original.example)
+        except _Refused as refused:
+            wrong = str(refused)
+        else:
+            wrong, _ = capture.difference(want, got)
+        if wrong:
+            call = "second" if number else "first"
+            raise Unsupported(
+                f"the {call} call of what was traced does not go as that of the original: {wrong}. Where the program "
+                "keeps something in Python that calls change, keep it in a tensor instead, or run one step before the "
+                "trace"
+            )
+    programs.model.reset_state()
 
 
 class _Check:
@@ -132,7 +161,7 @@ class _Check:
         except Exception as error:
             raise _Refused(f"{type(error).__name__}: {error}") from None
         try:
-            got = capture.call(model, original.arguments, leaves)
+            got = capture.call(model, original.arguments, leaves, False)
         except (NotTraced, SignatureError, Unsupported) as error:
             raise _Refused(str(error)) from None
         after = model.state()
@@ -144,7 +173,8 @@ class _Check:
     def _reference(self, eager: Outcome, leaves: Leaves, states: dict[str, np.ndarray]) -> Outcome:
         """What the recorded graph gives in its interpreter: results, arguments and states after the call."""
         given = [*capture.arrays(leaves), *(states[name] for name in self.states)]
-        made = list(run_graph(self.recording.graph, given))
+        graph = differentiated(self.recording.graph, given, len(self.states))
+        made = list(run_graph(graph, given))
         results = made[: len(made) - len(self.recording.changed)]
         for number, value in zip(self.recording.changed, made[len(results) :], strict=True):
             given[number] = value

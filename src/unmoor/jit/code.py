@@ -160,6 +160,13 @@ class _Writer:
             expression = self.call(op, ops.TABLE[node.op].schema, node)
         elif family == "unmoor":
             return self.indexing(op, node)
+        elif op == "leaf":
+            expression = f"{self.arg(node.args[0])}.detach().requires_grad_()"
+        elif op == "grad":
+            of, seeds, by = (self.arg(a) for a in node.args[:3])
+            kept = "create_graph=True" if node.args[3] else "retain_graph=True"
+            names = ", ".join(self.name(v) for v in node.outputs)
+            return [f"{names}, = torch.autograd.grad({of}, {by}, {seeds}, {kept}){comment}"]
         elif op == "dims":
             return self.dims(node)
         elif op in ("guard", "rank_guard", "dtype_guard"):

@@ -18,7 +18,7 @@ from unmoor.ir.program import Image
 from unmoor.ir.recording import Recording
 from unmoor.ir.target import ALL, Target
 from unmoor.jit.assumptions import describe
-from unmoor.jit.check import check
+from unmoor.jit.check import check, check_training
 from unmoor.jit.code import is_large, python_source
 from unmoor.jit.examples import most, with_examples
 from unmoor.jit.listing import Listing
@@ -112,6 +112,8 @@ class TracedFunction:
         self._examples = [recording]
         self._replayed = [] if original is None else [original]  # what the check, and a file's examples, are made of
         self._use(recording)
+        if recording.graph.differentiates and original is not None:
+            check_training(self._programs, original)
         refuse_pinned(self._programs.compiled[0])
 
     def _use(self, recording: Recording) -> None:

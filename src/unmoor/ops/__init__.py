@@ -7,6 +7,7 @@ evaluate   one op's eager meaning on NumPy arrays
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from unmoor.ir.op import Op
@@ -25,6 +26,7 @@ from unmoor.ops.evaluation import evaluate_op
 from unmoor.ops.finding import FINDING
 from unmoor.ops.formulas import FORMULAS
 from unmoor.ops.fourier_axes import FOURIER
+from unmoor.ops.gradients import RULES
 from unmoor.ops.index_maps import INDEX_MAPS
 from unmoor.ops.indexing import INDEXING
 from unmoor.ops.joining import JOINING
@@ -96,6 +98,8 @@ FAMILIES: dict[str, list[Op]] = {
     "linear_systems": LINEAR_SYSTEMS,
     "matrix_spectra": MATRIX_SPECTRA,
 }
+for _family in FAMILIES.values():
+    _family[:] = [replace(op, vjp=RULES.get(op.name)) for op in _family]
 TABLE: dict[str, Op] = {op.name: op for family in FAMILIES.values() for op in family}
 OVERLOADS: dict[str, Op] = {overload: op for op in TABLE.values() for overload in op.overloads}
 

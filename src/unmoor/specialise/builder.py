@@ -11,7 +11,19 @@ from unmoor.dtypes import DType, c64, c128, i64, numbers_of
 from unmoor.errors import SignatureError, Unsupported
 from unmoor.ir.complex import Complex
 from unmoor.ir.dim import Dim, DimLike, const, dim
-from unmoor.ir.graph import NOWHERE, Arg, Block, Names, Node, Relation, Source, Value, tensor_type, walk_nodes
+from unmoor.ir.graph import (
+    NOWHERE,
+    Arg,
+    Block,
+    Names,
+    Node,
+    Relation,
+    Source,
+    Value,
+    tensor_type,
+    values_of,
+    walk_nodes,
+)
 from unmoor.ir.op import Kind, Op
 from unmoor.ir.types import TensorType
 from unmoor.ops import TABLE
@@ -29,6 +41,7 @@ from unmoor.ops.evaluation import (
 from unmoor.ops.family import NumberType, in_dtype, number_type
 from unmoor.ops.found import found_by
 from unmoor.specialise.facts import ExampleFacts
+from unmoor.specialise.reverse import Step, step_of_node
 from unmoor.specialise.spans import Span, span_of
 
 _COMPARE = {"==": "aten::eq", "!=": "aten::ne", "<=": "aten::le"}
@@ -50,6 +63,8 @@ class TypedBuilder:
         self.producer: dict[Value, Node] = {}
         self.constants: dict[Value, np.ndarray] = {}
         self.place_of: dict[Value, Value] = {}  # by mask, where it holds
+        self.steps: dict[Value, Step] | None = None  # by what each gives, where gradients may go back through them
+        self.stops: set[Value] = set()  # what no gradient goes back through
         facts.demand = self._demand
         self.source: Source = NOWHERE
         self.wanted = ""
@@ -91,6 +106,10 @@ class TypedBuilder:
             args = tuple(self._widened(self._common(a, target), halves=True) for a in args)
         made = entry.decompose(self, *args)
         results: tuple[Value, ...] = made if isinstance(made, tuple) else (made,)
+        if entry.vjp is not None and all(isinstance(r, Value) for r in results) and values_of(args):
+            given = values_of(args)
+            if all(r not in given for r in results):
+                self.note(step_of_node(entry.name, args, results, self.source))
         return results if target is None else tuple(self._narrowed(r, target) for r in results)
 
     def _common(self, arg: Arg, dtype: DType) -> Arg:
@@ -158,8 +177,31 @@ class TypedBuilder:
             types += [TensorType(tensor_type(v).dtype, (dim(turns), *tensor_type(v).shape)) for v in made_rows]
         outputs = tuple(Value(self.names.fresh(), t) for t in types)
         args: tuple[Arg, ...] = (turns, condition, backward, tuple(initial), tuple(scanned))
-        self.nodes.append(Node("prim::Loop", args, outputs, source, (block,)))
+        self.with_blocks(Node("prim::Loop", args, outputs, source, (block,)), "a loop")
         return outputs
+
+    def with_blocks(self, node: Node, name: str) -> None:
+        """Append a branch or loop."""
+        self.nodes.append(node)
+        self.note(Step(name, None, node.args, node.outputs, tuple(node.used), node.source))
+
+    def note(self, step: Step) -> None:
+        """Keep what gradients may go back through, where the graph has any."""
+        if self.steps is not None:
+            self.steps.update((v, step) for v in step.results)
+
+    def step_of(self, value: Value) -> Step | None:
+        """What a value was made by; None for inputs and constants."""
+        return None if self.steps is None else self.steps.get(value)
+
+    def stop(self, value: Arg | Complex) -> Arg:
+        """The same tensor, as one that no gradient goes back through."""
+        if isinstance(value, Complex):
+            return Complex(self.stop(value.re), self.stop(value.im))  # type: ignore[return-value]
+        assert isinstance(value, Value)
+        (same,) = self._append("prim::reshape", (value, tensor_type(value).shape), (tensor_type(value),))
+        self.stops.add(same)
+        return same
 
     def _carried_on(self, param: Value, value: Value) -> Value:
         """What a turn gives the next one, of the type that it has come with."""
@@ -255,6 +297,7 @@ class TypedBuilder:
         node = Node(op, args, outputs, self.source)
         self.nodes.append(node)
         self.producer.update((v, node) for v in outputs)
+        self.note(step_of_node(op, args, outputs, self.source))
         return outputs
 
 

@@ -33,6 +33,7 @@ from unmoor.specialise.division import check_divisor
 from unmoor.specialise.facts import ExampleFacts, Learnt
 from unmoor.specialise.named import Demanded, NamedDims, Pinned
 from unmoor.specialise.numbers import arithmetic, as_tensor, compare, item, plain, truth
+from unmoor.specialise.reverse import gradients
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,6 +120,9 @@ class _Walk:
         self.facts = ExampleFacts(self.symbols)
         self.named = NamedDims(self.facts)
         self.builder = TypedBuilder(self.facts, names_of(graph))
+        self.differentiates = graph.differentiates
+        if self.differentiates:
+            self.builder.steps = {}
         self.env: dict[Value, Arg] = dict(zip(graph.inputs, self.inputs, strict=True))
         self.constants = [self._constant(c) for c in graph.constants]
 
@@ -196,7 +200,9 @@ class _Walk:
         reached_results = zip(*(b.results for b in made if not raises(b)), strict=True)
         differing = [node.outputs[k] for k in count if not alike[k]]
         outputs = [self._output(v, results, node.source) for v, results in zip(differing, reached_results, strict=True)]
-        self.builder.nodes.append(Node("prim::If", (condition,), tuple(outputs), node.source, tuple(made)))
+        self.builder.with_blocks(
+            Node("prim::If", (condition,), tuple(outputs), node.source, tuple(made)), "a branch on data"
+        )
         return tuple(plain(reached[0].results[k]) if alike[k] else outputs.pop(0) for k in count)
 
     def _block(self, block: Block) -> Block:
@@ -325,6 +331,10 @@ class _Walk:
             dtype = self._type(args[0]).dtype
             self.numbers[node.output] = dtype.torch_name
             return (dtype is args[1],)
+        if node.op == "prim::leaf" or (node.op == "aten::detach" and self.differentiates):
+            return (self.builder.stop(args[0]),)
+        if node.op == "prim::grad":
+            return self._gradients(args)
         if node.op in TABLE:
             _check_plain(TABLE[node.op], args)
             given = tuple(_literal_dims(a) for a in args)
@@ -335,6 +345,15 @@ class _Walk:
             family, _, operation = name.partition("_")
             return (arithmetic(self.builder, operation, args, family == "int"),)
         return self._structural(name, node.source, args)
+
+    def _gradients(self, args: tuple[Arg, ...]) -> tuple[Arg, ...]:
+        """prim::grad, written out."""
+        lists: list[list[Any]] = [list(a) for a in args[:3] if isinstance(a, tuple)]
+        if any(isinstance(v, Complex) for given in lists for v in given):
+            raise Unsupported("gradients of complex tensors are not supported")
+        outputs, seeds, by = lists
+        made = gradients(self.builder, outputs, seeds, by)
+        return made if args[3] else tuple(self.builder.stop(v) for v in made)
 
     def _structural(self, name: str, source: Source, args: tuple[Arg, ...]) -> tuple[Arg, ...]:
         b = self.builder

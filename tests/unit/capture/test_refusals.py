@@ -41,8 +41,6 @@ def test_a_size_without_a_bound_is_named():
         ("torch.func.functionalize", lambda: torch.func.functionalize(torch.sum)),
         ("torch.func.jvp", lambda: lambda x: torch.func.jvp(torch.sum, (x,), (x,))),
         ("torch.func.grad", lambda: torch.func.grad(torch.sum)),
-        ("torch.autograd.grad", lambda: lambda x: torch.autograd.grad(x.sum(), x)),
-        ("torch.autograd.backward", lambda: lambda x: x.sum().backward()),
         ("complex64.*view_as_real", lambda: lambda x: x.to(torch.complex64)),
         ("dtype complex32", lambda: lambda x: torch.zeros(2, dtype=torch.complex32) + x),
         ("inside a trace", lambda: lambda x: record(torch.sum, (x,)) and x),
