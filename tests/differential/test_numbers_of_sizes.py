@@ -45,6 +45,7 @@ PROGRAMS: dict[str, Callable[[torch.Tensor], Any]] = {
     "deberta's clamp": lambda x: torch.clamp(x.long(), 0, torch.tensor(x.shape[0]) * 2 - 1),
     "clamped in place": lambda x: (x * 9).clamp_(min=-1, max=torch.tensor(x.shape[1])),
     "longformer's zeros": lambda x: x.new_zeros((torch.tensor(x.size(0)) + 1, 3)),
+    "longformer's strides": lambda x: x.as_strided(size=(torch.tensor(len(x)), 1), stride=(x.shape[1], 1)),
     "made of tensors": lambda x: [
         torch.arange(torch.tensor(len(x))) + torch.zeros(torch.tensor(x.shape[0])),
         torch.full((torch.tensor(x.shape[1]), 2), torch.tensor(x.shape[0])),
@@ -139,3 +140,14 @@ def test_a_module_is_converted_in_a_trace_only_to_what_it_is():
         torch.testing.assert_close(traced(x), fn(x))
     with pytest.raises(Unsupported, match="a Linear is converted inside the trace"):
         trace(lambda x: fn.inner.to(torch.float64)(x.double()), torch.randn(4, 3))
+
+
+def test_a_check_of_all_elements_is_a_guard_on_one_condition():
+    def fn(x):
+        torch._check_tensor_all(x > 0, lambda: "negative")
+        return x * 2
+
+    traced = trace(fn, torch.ones(3))
+    torch.testing.assert_close(traced(torch.ones(2, 5)), torch.full((2, 5), 2.0))
+    with pytest.raises(NotTraced, match="was True in every example; here it is False"):
+        traced(torch.tensor([1.0, -1.0]))

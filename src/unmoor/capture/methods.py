@@ -507,8 +507,9 @@ def _by_dtype(recorder: Recorder, original: Method, tensor: torch.Tensor) -> Any
 def _sized(recorder: Recorder, original: Method, tensor: torch.Tensor, *sizes: Any, **kwargs: Any) -> Any:
     """A method that takes sizes, which torch would read from tensors among them as plain numbers."""
 
-    if _holds_tensor(sizes):
+    if _holds_tensor([*sizes, *kwargs.values()]):
         sizes = tuple(_as_number(recorder, size) for size in sizes)
+        kwargs = {k: _as_number(recorder, v) for k, v in kwargs.items()}
     return recorder.aloud(original, tensor, *sizes, **kwargs)
 
 
@@ -685,6 +686,7 @@ _METHODS: dict[str, Method] = {
     "new_ones": _sized,
     "new_empty": _sized,
     "new_full": _sized,
+    "as_strided": _sized,
     "new": _typed,
     "new_tensor": _typed,
     "is_floating_point": _by_dtype,

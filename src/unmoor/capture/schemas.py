@@ -28,6 +28,8 @@ OVERWRITES = {"copy_.default": "copy", "fill_.Scalar": "fill", "fill_.Tensor": "
 
 # Overloads with other words for an op that the table has under its general overload.
 _AS = {
+    "_is_all_true.default": "all.default",  # which torch._check_tensor_all asks
+    "_is_any_true.default": "any.default",
     "empty.memory_format": "zeros.default",  # any values will do
     "empty_like.default": "zeros_like.default",
     "new_empty.default": "new_zeros.default",
