@@ -40,6 +40,10 @@ expect 1 'is another than was expected' run "$file" --trust "sha256:$(printf '0%
 expect 0 'f32\[3\]' run "$file" --trust "$("$um" info "$file" | sed -n 's/^digest *//p')" 1,1,1
 "$um" run "$file" --trust yes 1,2,3 -o "$work/y.npy" || failed=1
 expect 0 '\[16.0, 32.0, 48.0\]' run "$file" --trust yes "$work/y.npy"
+expect 2 '--seed 1x: a whole number' run "$file" --trust yes --seed 1x 1,1,1
+expect 1 '--seed: the file draws no random numbers' run "$file" --trust yes --seed 1 1,1,1
+expect 1 'the model keeps no state' run "$file" --trust yes --state-out "$work/s.npz" 1,1,1
+expect 1 'it has forward, guarded, second, same, never' run "$file" --trust yes --method none 1
 expect 0 'ns median' bench "$file" --trust yes --seconds 0.01 1,1,1
 expect 0 'ok: the file is sound; it holds no examples' verify "$file"
 expect 0 'ok: 3 examples give what the file expects (native x86-64' verify "$fixtures/v4/examples.unmoor" --trust yes

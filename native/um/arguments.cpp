@@ -88,7 +88,8 @@ bool ReadOptions(int count, char** words, Options* options) {
       options->assumptions = true;
       continue;
     }
-    const bool known = strcmp(word, "--trust") == 0 || strcmp(word, "--method") == 0 || strcmp(word, "-o") == 0 ||
+    const bool known = strcmp(word, "--seed") == 0 || strcmp(word, "--state") == 0 ||
+                       strcmp(word, "--state-out") == 0 || strcmp(word, "--trust") == 0 || strcmp(word, "--method") == 0 || strcmp(word, "-o") == 0 ||
                        strcmp(word, "--seconds") == 0 || strcmp(word, "--threads") == 0 || strcmp(word, "--weights") == 0;
     if (!known) {
       Complain("there is no option %s; `um --help` lists them", word);
@@ -101,6 +102,18 @@ bool ReadOptions(int count, char** words, Options* options) {
     if (strcmp(word, "--trust") == 0) options->trust = words[k];
     if (strcmp(word, "--method") == 0) options->method = words[k];
     if (strcmp(word, "-o") == 0) options->outputs.Add(words[k]);
+    if (strcmp(word, "--state") == 0) options->state = words[k];
+    if (strcmp(word, "--state-out") == 0) options->state_out = words[k];
+    if (strcmp(word, "--seed") == 0) {
+      char* end = nullptr;
+      errno = 0;
+      options->seed = strtoll(words[k], &end, 10);
+      options->seeded = true;
+      if (*end != '\0' || end == words[k] || errno != 0) {
+        Complain("--seed %s: a whole number of 64 bits is wanted", words[k]);
+        return false;
+      }
+    }
     if (strcmp(word, "--weights") == 0) {
       options->huge_weights = strcmp(words[k], "huge") == 0;
       if (!options->huge_weights && strcmp(words[k], "map") != 0) {
@@ -153,6 +166,11 @@ um_model* Open(const Options& options) {
   if (status == UM_CANNOT_READ) Complain("%s", error.message);  // it names the file
   if (status != UM_OK && status != UM_CANNOT_READ) Complain("%s: %s", options.file, error.message);
   return model;
+}
+
+bool ReadNpzFile(const char* path, List<Value>* values) {
+  List<uint8_t> bytes;
+  return ReadFile(path, &bytes) && ReadNpz(bytes.data(), bytes.size(), path, values);
 }
 
 bool ReadValues(const List<const char*>& arguments, List<Value>* values) {

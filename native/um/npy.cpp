@@ -1,4 +1,4 @@
-// Reads and writes NumPy's .npy files (format versions 1 to 3), and reads .npz files that are not compressed.
+// Reads and writes NumPy's .npy files (format versions 1 to 3), and .npz files that are not compressed.
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -129,7 +129,15 @@ bool ReadNpz(const uint8_t* bytes, size_t count, const char* from, List<Value>* 
   return true;
 }
 
-bool WriteNpy(const char* path, const um_tensor& tensor) {
+namespace {
+
+// The bytes of a .npy file before the tensor's own.
+struct Head {
+  uint8_t bytes[576];
+  size_t count;
+};
+
+bool MakeHead(const char* path, const um_tensor& tensor, Head* head) {
   const char* descr = nullptr;
   for (const Code& code : kCodes) {
     if (code.dtype == tensor.dtype) descr = code.text;
@@ -149,13 +157,127 @@ bool WriteNpy(const char* path, const um_tensor& tensor) {
   header[used++] = '\n';
   const uint8_t prefix[10] = {
       0x93, 'N', 'U', 'M', 'P', 'Y', 1, 0, static_cast<uint8_t>(used & 255), static_cast<uint8_t>(used >> 8)};
-  FILE* file = fopen(path, "wb");
-  bool fine = file != nullptr && fwrite(prefix, 1, 10, file) == 10 &&
-              fwrite(header, 1, static_cast<size_t>(used), file) == static_cast<size_t>(used) &&
-              fwrite(tensor.data, 1, tensor.bytes, file) == tensor.bytes;
-  if (file != nullptr && fclose(file) != 0) fine = false;
-  if (!fine) Complain("cannot write %s: %s", path, strerror(errno));
-  return fine;
+  memcpy(head->bytes, prefix, sizeof prefix);
+  memcpy(head->bytes + sizeof prefix, header, static_cast<size_t>(used));
+  head->count = sizeof prefix + static_cast<size_t>(used);
+  return true;
+}
+
+// Writes to a file, and remembers whether all went well.
+class Writer {
+ public:
+  explicit Writer(const char* path) : path_(path), file_(fopen(path, "wb")), fine_(file_ != nullptr) {}
+  void Put(const void* bytes, size_t count) {
+    fine_ = fine_ && fwrite(bytes, 1, count, file_) == count;
+    written_ += count;
+  }
+  void PutNumber(uint64_t value, size_t bytes) {
+    for (size_t k = 0; k < bytes; ++k) {
+      const uint8_t byte = static_cast<uint8_t>(value >> 8 * k);
+      Put(&byte, 1);
+    }
+  }
+  uint64_t written() const { return written_; }
+  bool Close() {
+    if (file_ != nullptr && fclose(file_) != 0) fine_ = false;
+    if (!fine_) Complain("cannot write %s: %s", path_, strerror(errno));
+    return fine_;
+  }
+
+ private:
+  const char* path_;
+  FILE* file_;
+  bool fine_;
+  uint64_t written_ = 0;
+};
+
+// The checksum of zip files, of bytes that follow those whose checksum is `sum`.
+uint32_t Checksum(uint32_t sum, const void* bytes, size_t count) {
+  const uint8_t* at = static_cast<const uint8_t*>(bytes);
+  sum = ~sum;
+  for (size_t k = 0; k < count; ++k) {
+    sum ^= at[k];
+    for (int bit = 0; bit < 8; ++bit) sum = sum >> 1 ^ (0xedb88320u & (0u - (sum & 1u)));
+  }
+  return ~sum;
+}
+
+struct Member {
+  const Named* named;
+  Head head;
+  uint32_t checksum;
+  uint64_t start, bytes;
+};
+
+// What a member's own header and its entry of the directory share, from the version on.
+void PutMember(const Member& member, Writer* writer) {
+  writer->PutNumber(20, 2);  // the version of the format that a reader needs
+  writer->PutNumber(0x0800, 4);  // names are UTF-8; stored as it is
+  writer->PutNumber(0x00210000, 4);  // 1 January 1980: equal states give equal files
+  writer->PutNumber(member.checksum, 4);
+  writer->PutNumber(member.bytes, 4);
+  writer->PutNumber(member.bytes, 4);
+  writer->PutNumber(strlen(member.named->name) + 4, 2);
+  writer->PutNumber(0, 2);
+}
+
+void PutName(const Member& member, Writer* writer) {
+  writer->Put(member.named->name, strlen(member.named->name));
+  writer->Put(".npy", 4);
+}
+
+}  // namespace
+
+bool WriteNpy(const char* path, const um_tensor& tensor) {
+  Head head;
+  if (!MakeHead(path, tensor, &head)) return false;
+  Writer writer(path);
+  writer.Put(head.bytes, head.count);
+  writer.Put(tensor.data, tensor.bytes);
+  return writer.Close();
+}
+
+bool WriteNpz(const char* path, const List<Named>& tensors) {
+  List<Member> members;
+  uint64_t total = 0;
+  for (size_t k = 0; k < tensors.size(); ++k) {
+    const um_tensor& tensor = tensors[k].tensor;
+    Member* member = members.AddMany(1);
+    member->named = &tensors[k];
+    if (!MakeHead(path, tensor, &member->head)) return false;
+    member->bytes = member->head.count + tensor.bytes;
+    member->checksum = Checksum(Checksum(0, member->head.bytes, member->head.count), tensor.data, tensor.bytes);
+    total += member->bytes + 2 * strlen(tensors[k].name) + 128;
+  }
+  if (total > UINT32_MAX || tensors.size() > UINT16_MAX) return Refuse(path, "a .npz file holds up to 4 GB");
+  Writer writer(path);
+  for (Member& member : members) {
+    member.start = writer.written();
+    writer.Put("PK\x03\x04", 4);
+    PutMember(member, &writer);
+    PutName(member, &writer);
+    writer.Put(member.head.bytes, member.head.count);
+    writer.Put(member.named->tensor.data, member.named->tensor.bytes);
+  }
+  const uint64_t directory = writer.written();
+  for (const Member& member : members) {
+    writer.Put("PK\x01\x02", 4);
+    writer.PutNumber(20, 2);  // the version of the writer
+    PutMember(member, &writer);
+    writer.PutNumber(0, 6);  // no comment, the first disk, no attributes
+    writer.PutNumber(0, 4);
+    writer.PutNumber(member.start, 4);
+    PutName(member, &writer);
+  }
+  const uint64_t end = writer.written();
+  writer.Put("PK\x05\x06", 4);
+  writer.PutNumber(0, 4);
+  writer.PutNumber(members.size(), 2);
+  writer.PutNumber(members.size(), 2);
+  writer.PutNumber(end - directory, 4);
+  writer.PutNumber(directory, 4);
+  writer.PutNumber(0, 2);
+  return writer.Close();
 }
 
 }  // namespace tool

@@ -193,6 +193,7 @@ bool PrepareCall(um_model* model, const Options& options, Call* call) {
     Complain("%s", error.message);
     return false;
   }
+  if (!SetState(model, options, call->session)) return false;
   List<Value> values;
   if (!ReadValues(options.arguments, &values)) return false;
   const size_t signatures = um_signature_count(model, call->method);
@@ -256,7 +257,7 @@ int Run(const Options& options) {
     Complain("%s", error.message);
     fine = false;
   }
-  fine = fine && Show(model, options, call);
+  fine = fine && Show(model, options, call) && KeepState(model, options, call.session);
   um_session_free(call.session);
   um_model_free(model);
   return fine ? kOk : kFailed;

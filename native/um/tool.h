@@ -39,6 +39,10 @@ struct Options {
   size_t threads = 1;
   bool huge_weights = false;
   bool assumptions = false;  // info: only what the trace froze
+  bool seeded = false;
+  int64_t seed = 0;
+  const char* state = nullptr;      // the .npz file that the session's state comes from
+  const char* state_out = nullptr;  // and that it goes to after the call
   List<const char*> outputs;
   List<const char*> arguments;
 };
@@ -58,6 +62,13 @@ bool ReadLiteral(const char* text, Value* value);
 bool ReadNpy(const uint8_t* bytes, size_t count, const char* from, Value* value);
 bool ReadNpz(const uint8_t* bytes, size_t count, const char* from, List<Value>* values);
 bool WriteNpy(const char* path, const um_tensor& tensor);
+struct Named {
+  const char* name;
+  um_tensor tensor;
+};
+bool WriteNpz(const char* path, const List<Named>& tensors);
+// Reads the tensors of a .npz file; false: a message is written.
+bool ReadNpzFile(const char* path, List<Value>* values);
 
 // A session with a method's inputs, ready to be run.
 struct Call {
@@ -69,6 +80,11 @@ struct Call {
 };
 // Makes the session, and the inputs of the first signature that the values fit.
 bool PrepareCall(um_model* model, const Options& options, Call* call);
+
+// Gives a session the state and the seed of the command line; false: a message is written.
+bool SetState(um_model* model, const Options& options, um_session* session);
+// Writes the session's state where the command line says so.
+bool KeepState(um_model* model, const Options& options, um_session* session);
 
 // Prints a tensor for people, cut short where it is long.
 void PrintTensor(const char* name, const um_tensor& tensor);

@@ -1,4 +1,5 @@
 // What a model tells about itself.
+#include <stdio.h>
 #include <string.h>
 
 #include "base/version.h"
@@ -115,9 +116,13 @@ um_status um_method_find(const um_model* model, const char* name, size_t* method
     *method = k;
     return UM_OK;
   }
-  const char* first = count > 0 ? um_method_name(model, 0) : "";
-  return um::Fail(error, UM_WRONG_ARGUMENT, "the file has no method \"%s\"; it has %zu, the first is \"%s\"", name,
-                  count, first);
+  char names[UM_ERROR_LENGTH] = "none";
+  size_t used = 0;
+  for (size_t k = 0; k < count && used < sizeof names; ++k) {
+    const int put = snprintf(names + used, sizeof names - used, "%s%s", k > 0 ? ", " : "", um_method_name(model, k));
+    used += put > 0 ? static_cast<size_t>(put) : 0;
+  }
+  return um::Fail(error, UM_WRONG_ARGUMENT, "the file has no method \"%s\"; it has %s", name, names);
 }
 
 size_t um_signature_count(const um_model* model, size_t method) {

@@ -155,6 +155,18 @@ um_status RefuseInputs(const Program& program, const Misfit& misfit, const um_te
   }
 }
 
+um_status RefuseState(const char* name, const um_tensor& own, const um_tensor& value, um_error* error) {
+  Line line;
+  line.Put("the state %s is ", name);
+  PutTensor(own, &line);
+  line.Put("; the value given is ");
+  if (value.shape != nullptr || value.rank == 0)
+    PutTensor(value, &line);
+  else
+    line.Put("without a shape");
+  return Fail(error, UM_WRONG_INPUT, "%s", line.text());
+}
+
 um_status RefusePath(const Program& program, const format::InstructionRow& i, void* const* buffers, um_error* error) {
   const format::MessageRow& message = program.messages[i.message];
   const uint32_t first = static_cast<format::Opcode>(i.opcode) == format::Opcode::kGuard ? 1 : 0;

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "vm/misfit.h"
 #include "vm/pack.h"
 #include "vm/session.h"
 
@@ -122,8 +123,7 @@ um_status um_session::SetState(size_t state, const um_tensor& value, um_error* e
   for (int32_t axis = 0; same && axis < own.rank; ++axis) same = value.shape[axis] == own.shape[axis];
   const char* name = model_->tables.text(model_->tables.states[state].name);
   if (!same) {
-    return Fail(error, UM_WRONG_INPUT, "the value for the state \"%s\" has not its dtype, %s, and shape", name,
-                um::DtypeName(static_cast<uint32_t>(own.dtype)));
+    return um::RefuseState(name, own, value, error);
   }
   if (own.bytes == 0) return UM_OK;
   if (value.data == nullptr) return Fail(error, UM_WRONG_ARGUMENT, "the value for the state \"%s\" is null", name);

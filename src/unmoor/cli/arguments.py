@@ -44,7 +44,9 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         metavar="yes|no|sha256:...",
         help="may the machine code in the file run? Without it, the code is made again where llvmlite is installed",
     )
-    parser.add_argument("--method", metavar="NAME", help="the entry point (the first one)")
+    parser.add_argument(
+        "--method", metavar="NAME", help="the entry point (the first one); NAME.train, NAME.eval: a mode"
+    )
 
 
 def add_tensors(parser: argparse.ArgumentParser) -> None:

@@ -20,6 +20,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_tensors(parser)
     parser.add_argument("--weights", choices=("map", "huge"), default="map", help="mapped, or in huge pages (map)")
     parser.add_argument("--threads", type=thread_count, default=1, metavar="N", help="how many a call may use (1)")
+    parser.add_argument("--seed", type=int, metavar="N", help="start the random numbers: the same for the same seed")
+    parser.add_argument(
+        "--state", metavar="FILE.npz", help="give the model the state that it keeps between calls, by name"
+    )
+    parser.add_argument("--state-out", metavar="FILE.npz", help="write that state as the call leaves it")
     parser.add_argument("-o", "--output", metavar="FILE", help="write the outputs to FILE.npy (one) or FILE.npz (any)")
 
 
@@ -28,6 +33,11 @@ def execute(asked: argparse.Namespace) -> int:
         asked.file, trust=trust_of(asked.trust), method=asked.method, threads=asked.threads, weights=asked.weights
     )
     args, kwargs = rebuild(model.arguments, tuple(read_tensors(asked.tensors, model.signatures)))
+    if asked.state:
+        with np.load(asked.state, allow_pickle=False) as states:
+            model.set_state(dict(states))
+    if asked.seed is not None:
+        model.seed(asked.seed)
     outputs = dict(named(model(*args, **kwargs), "output"))
     if asked.output:
         _write(Path(asked.output), outputs)
@@ -35,7 +45,16 @@ def execute(asked: argparse.Namespace) -> int:
         for name, value in outputs.items():
             kind = f": {BY_NUMPY[value.dtype]}{list(value.shape)}" if isinstance(value, np.ndarray) else ""
             print(f"{name}{kind} = {_text(value)}")
+    if asked.state_out:
+        _write_state(Path(asked.state_out), model.state())
     return 0
+
+
+def _write_state(path: Path, states: dict[str, Any]) -> None:
+    if not states:
+        raise UsageError("--state-out: the model keeps no state")
+    with path.open("wb") as file:
+        np.savez(file, **states)
 
 
 def named(value: Any, name: str) -> Iterator[tuple[str, Any]]:
