@@ -117,7 +117,6 @@ def test_the_dtype_read_by_its_descriptor(replay):
         ("gradients are on", lambda x: x + 1 if torch.is_grad_enabled() else x),
         ("seed", lambda x: x + torch.initial_seed() % 3),
         ("default dtype", lambda x: x + (torch.get_default_dtype() == torch.float32)),
-        ("text", lambda x: x + len(f"{x.shape[0]}")),
     ],
 )
 def test_what_is_not_checked_is_said(said, program):

@@ -58,7 +58,7 @@ def warns(x):
 
 
 @pytest.mark.filterwarnings("ignore:of ")
-@pytest.mark.parametrize("fn", [Asserting(), prints, logs, asserts, names_a_message, checks, warns], ids=str)
+@pytest.mark.parametrize("fn", [Asserting(), prints, logs, asserts, names_a_message, checks, warns])
 def test_what_is_shown_to_people_binds_nothing(fn) -> None:
     traced = unmoor.trace(fn, torch.ones(2))
     for size in (2, 11):
