@@ -1,4 +1,4 @@
-"""Integers divided by zero are refused, as eager PyTorch refuses them; floats give what IEEE 754 says."""
+"""Integers divided by zero or to a negative power are refused, as eager PyTorch does; floats are as in IEEE 754."""
 
 from __future__ import annotations
 
@@ -53,3 +53,29 @@ def test_floats_are_not_refused(op):
     traced = unmoor.trace(op, torch.ones(2), torch.ones(2))
     given = torch.tensor([1.0, 0.0]), torch.zeros(2)
     torch.testing.assert_close(traced(*given), op(*given), equal_nan=True)
+
+
+POWERS = [lambda x: x**2, lambda x: 2**x, lambda x: torch.pow(x, torch.tensor(3)), lambda x: x**2.5]
+
+
+@pytest.mark.parametrize("power", POWERS)
+@pytest.mark.parametrize("dtype", [torch.int64, torch.int32, torch.uint8, torch.bool])
+def test_powers_of_integers(power, dtype):
+    x = torch.tensor([0, 1, 2, 3]).to(dtype)
+    got = unmoor.trace(power, x)(x)
+    torch.testing.assert_close(got, power(x), rtol=1e-6, atol=0)
+
+
+def test_negative_powers():
+    base, exponent = torch.tensor([1, -1, 2, -1]), torch.tensor([-1, -1, -2, -2])
+    traced = unmoor.trace(torch.pow, base, exponent)
+    assert torch.equal(traced(base, exponent), torch.pow(base, exponent))
+    by_number = unmoor.trace(lambda x, n: x ** n.item(), base, torch.tensor(2))
+    assert torch.equal(by_number(base, torch.tensor(3)), base**3)
+    with pytest.raises(unmoor.NotTraced, match="integers to negative integer powers, where eager PyTorch raises"):
+        by_number(base, torch.tensor(-1))
+    by_size = unmoor.trace(lambda x: x ** (x.shape[0] - 2), base)
+    with pytest.raises(unmoor.SignatureError):
+        by_size(base[:1])
+    with pytest.raises(unmoor.Unsupported, match=r"power of bool by bool.*\.long\(\)"):
+        unmoor.trace(lambda x: torch.pow(x, True), base > 0)

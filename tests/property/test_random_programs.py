@@ -10,13 +10,16 @@ import random
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import unmoor
+from unmoor.capture import record
 from unmoor.jit import specialisations
+from unmoor.reference import run_graph
 
 sys.path.insert(0, str(Path(__file__).parent))
 import agreement
@@ -101,7 +104,7 @@ def weights_on_one_path(x):
 
 
 def chunks_of_nothing(x):
-    return x.chunk(2)[-1] + 1, x.T.tensor_split(2)[1]
+    return x.chunk(2)[-1] + 1, x.T.tensor_split(2)[1], x.split(x.shape[0] // 2)[0] * 2
 
 
 def unflattened_beside_nothing(x):
@@ -183,6 +186,16 @@ def unused_narrow(x, y):
     return y + 1
 
 
+def unused_item(x, y):
+    y.item()
+    return x * 2
+
+
+def unused_item_added(x, y):
+    y + y.item()
+    return x * 2
+
+
 def unused_view(x, y):
     y.view(y.shape[0], -1)
     return x * 2
@@ -198,6 +211,40 @@ def test_an_unused_result_in_a_branch_says_so_too():
     traced.add_example(-torch.ones(2), torch.ones(2, 3))
     with pytest.raises((unmoor.SignatureError, unmoor.NotTraced)):
         traced(torch.ones(2), torch.ones(2, 0))
+
+
+@pytest.mark.parametrize("fn", [unused_item, unused_item_added])
+def test_an_unused_item_is_of_one_element(fn):
+    traced = unmoor.trace(fn, torch.ones(3), torch.ones(1, 1))
+    torch.testing.assert_close(traced(torch.ones(4), torch.ones(1, 1)), torch.full((4,), 2.0))
+    with pytest.raises(unmoor.SignatureError):
+        traced(torch.ones(3), torch.ones(2, 2))
+
+
+def test_state_takes_what_a_mask_finds_where_it_fits():
+    class Net(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("s", torch.tensor([True, False, True]))
+
+        def forward(self, x):
+            self.s = x[x > 0].bool()
+            return x * 2
+
+    traced = unmoor.trace(Net(), torch.tensor([1, 2, -1, 3]))
+    traced(torch.tensor([-1, 2, 1, 3, -7]))
+    assert traced.state()["s"].tolist() == [True, True, True]
+    with pytest.raises(unmoor.NotTraced):
+        traced(torch.tensor([1, 2, 3, 4]))
+
+
+def test_joined_dtypes_are_promoted_by_the_interpreter():
+    def fn(x, y):
+        return torch.cat([x, y], -1), torch.stack([x, y])
+
+    x, y = torch.ones(2, 3), torch.ones(2, 3, dtype=torch.int64)
+    got = run_graph(record(fn, (x, y)).graph, [x.numpy(), y.numpy()])
+    assert [g.dtype for g in got] == [np.float32, np.float32]
 
 
 @pytest.mark.parametrize("fn", [unused_sum, unused_narrow, unused_view])

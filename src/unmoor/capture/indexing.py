@@ -49,9 +49,7 @@ def _item(recorder: Recorder, part: Any) -> tuple[Arg, Any, bool]:
     if isinstance(part, torch.Tensor):
         if part.dtype is torch.uint8:
             raise recorder.refusal("indexing with a mask of uint8 is not supported", "convert it: `mask.bool()`")
-        if part.dtype is torch.bool and not part.dim():
-            raise recorder.refusal("indexing with a mask of rank 0 is not supported", "use torch.where")
-        return recorder.argument(part), part, False
+        return recorder.argument(part), part, not part.dim() and part.dtype is not torch.bool  # one number: a view
     raise recorder.refusal(f"indexing with a {type(part).__name__} is not supported")
 
 

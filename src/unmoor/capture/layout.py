@@ -23,7 +23,8 @@ from unmoor.ir.types import BOOL
 # Views that show all of their base: of a contiguous one they are contiguous at all sizes.
 WHOLE = frozenset(
     ("aten::view", "aten::reshape", "aten::flatten", "aten::unflatten", "aten::unsqueeze", "aten::squeeze",
-     "aten::contiguous", "aten::to", "aten::detach", "aten::alias", "aten::view_as", "aten::dropout")
+     "aten::contiguous", "aten::to", "aten::detach", "aten::alias", "aten::view_as", "aten::dropout", "aten::ravel",
+     "aten::reshape_as", "aten::positive", "aten::real")
 )  # fmt: skip
 
 
@@ -104,6 +105,8 @@ class Layout:
         if not track.tensor.is_contiguous():
             self._hold_ones(track)
         if base is None or derivation is None or derivation.op in WHOLE:
+            return
+        if derivation.indices and storage_of(track.tensor) != storage_of(base.tensor):
             return
         self._hold_ones(track)
         self._hold_ones(base)

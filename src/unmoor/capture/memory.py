@@ -22,7 +22,8 @@ FROM_THE_START = frozenset(
     f"aten::{name}"
     for name in (
         "view", "reshape", "flatten", "unflatten", "unsqueeze", "squeeze", "transpose", "permute", "t", "mT",
-        "numpy_T", "expand", "expand_as", "contiguous", "to", "detach", "alias", "dropout",
+        "numpy_T", "expand", "expand_as", "contiguous", "to", "detach", "alias", "dropout", "ravel",
+        "reshape_as",
     )
 )  # fmt: skip
 

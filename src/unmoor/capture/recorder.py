@@ -34,7 +34,12 @@ from unmoor.ir.recording import Froze
 from unmoor.ir.types import BOOL, TENSOR
 
 # Ops that share their argument's memory or copy it, as its strides and dtype ask.
-LOOSE = frozenset(("aten::reshape", "aten::contiguous", "aten::flatten", "aten::to"))
+LOOSE = frozenset(("aten::reshape", "aten::contiguous", "aten::flatten", "aten::to", "aten::ravel", "aten::reshape_as"))
+# Ops that are views where they share memory at all, though torch's schemas do not say so.
+VIEWS = frozenset(
+    ("aten::dropout", "aten::to", "aten::einsum", "aten::expand_as", *(f"aten::atleast_{n}d" for n in (1, 2, 3)))
+)
+UNTOLD = "aten::sum_to_size"  # shares memory where there is nothing to sum, which hangs on sizes
 COLUMNS = ("aten::nonzero_numpy", "aten::where_places")  # a tensor for each axis
 PIECES = frozenset(("aten::unbind", "aten::split", "aten::chunk", *COLUMNS))
 
@@ -240,35 +245,51 @@ class Recorder:
             self._guard_pieces(name, ours)
         values = self.tape.emit(name, recorded, len(tensors))
         fixed = not any(self._varies(a) for a in ours)
-        source = ours[0] if ours and isinstance(ours[0], torch.Tensor) else None
         out = []
         for index, (tensor, value) in enumerate(zip(tensors, values, strict=True)):
             self.tracks.check_dtype(tensor, self.tape.where())
             if self.tracks.known(tensor) is not None:  # the op handed back its argument
                 tensor = torch.ops.aten.alias.default(tensor)
             out.append(tensor)
+            source: torch.Tensor | None = None
             derivation = Derivation(name, recorded, index, len(tensors))
+            if name == "aten::broadcast_tensors":
+                source = ours[0][index]
+                tensors_given: Any = recorded[0]
+                derivation = Derivation("aten::expand_as", (tensors_given[index], value))
+            elif name == "aten::einsum":
+                source = ours[1][0] if len(ours[1]) == 1 else None
+                derivation = Derivation(name, recorded, at=1)
+            elif ours and isinstance(ours[0], torch.Tensor):
+                source = ours[0]
+            if name == "unmoor::getitem":
+                derivation = Derivation(name, recorded, indices=self._varying_indices(recorded[1], ours[1]))
             self._track_result(tensor, value, derivation, source, aliases, fixed)
         return out[0] if single else type(result)(out)
+
+    def _varying_indices(self, items: Any, parts: Any) -> tuple[tuple[Value, torch.Tensor], ...]:
+        """The tensors among the items of an index that differ from call to call, with their values."""
+        pairs = zip(items, parts, strict=True)
+        return tuple((v, t) for v, t in pairs if isinstance(t, torch.Tensor) and not self.tracks.of(t).fixed)
 
     def _track_result(
         self,
         tensor: torch.Tensor,
         value: Value,
         derivation: Derivation,
-        source: torch.Tensor | None,  # the first argument, where it is a tensor
+        source: torch.Tensor | None,  # the argument that it may share memory with
         aliases: bool,
         fixed: bool,
     ) -> None:
         """Know a result from here on, and what it shares memory with."""
         shared = self.tracks.sharing(tensor)
-        loose = derivation.op in LOOSE
+        loose = derivation.op in LOOSE or derivation.op == UNTOLD or bool(derivation.indices)
         base = self.tracks.of(source) if source is not None else None
         if shared is None and not (loose and base is not None):
             kind = "created" if source is None else "computed"
             self.tracks.add(tensor, value, kind, "", fixed)
         elif base is not None and (shared is None or base.root is shared.root):
-            known = aliases or derivation.op == "aten::dropout"
+            known = (aliases or loose or derivation.op in VIEWS) and derivation.op != UNTOLD
             self.tracks.derive(tensor, value, base, derivation if known else None, loose, fixed)
         else:
             assert shared is not None
@@ -382,6 +403,7 @@ class Recorder:
             value = self.gradients.apart(value)  # a number carries no gradient
         size = number_behind(self.guards, value, real) if tensor.dtype == torch.int64 else None
         number = size or Number(self.guards, real, "prim::item", (value,), data=True)
+        _ = number.value  # recorded even where nothing uses it: there is one element
         return wrap(number) if size or not rests_on_sizes(self.guards, value) else number.pin()
 
     def _read_fixed(self, track: Track, real: int | float) -> None:
@@ -425,7 +447,9 @@ class Recorder:
     def wrote_already(self, track: Track, items: tuple[Arg, ...], value: Any) -> bool:
         """Whether `value` is the view x[items] of this tensor and up to date, as `x[items] += 1` assigns it back."""
         given = self.tracks.known(value) if isinstance(value, torch.Tensor) else None
-        if given is None or given.base is not track or given.derivation is None or given.seen != track.version:
+        if given is None or given.base is not track or given.derivation is None or given.loose:
+            return False
+        if given.seen != track.version:
             return False
         return given.derivation.op == "unmoor::getitem" and given.derivation.args[1] == items
 

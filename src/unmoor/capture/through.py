@@ -14,23 +14,42 @@ from unmoor.ir.graph import Arg, Value
 from unmoor.ir.recording import EVERY, Froze
 from unmoor.ir.types import BOOL, INT
 
-SAME = frozenset(("aten::detach", "aten::alias", "aten::dropout", "aten::contiguous", "aten::to"))
-SWAPPED = frozenset(("aten::t", "aten::transpose", "aten::numpy_T", "aten::mT", "aten::swapaxes", "aten::swapdims"))
+SAME = frozenset(
+    ("aten::detach", "aten::alias", "aten::dropout", "aten::contiguous", "aten::to", "aten::positive", "aten::real")
+)
+SWAPPED = frozenset(
+    ("aten::t", "aten::transpose", "aten::numpy_T", "aten::mT", "aten::mH", "aten::swapaxes", "aten::swapdims")
+)
 REPEATED = frozenset(("aten::expand", "aten::expand_as", "aten::broadcast_to"))
 RESHAPED = frozenset(
     ("aten::view", "aten::view_as", "aten::reshape", "aten::flatten", "aten::unflatten", "aten::unsqueeze",
-     "aten::squeeze")
+     "aten::squeeze", "aten::ravel", "aten::reshape_as", "aten::atleast_1d", "aten::atleast_2d", "aten::atleast_3d")
+)  # fmt: skip
+# Views that show each element of their base once at most: where they are put is asked of the op itself.
+PLACED = frozenset(
+    ("aten::tensor_split", "aten::hsplit", "aten::vsplit", "aten::dsplit", "aten::linalg_diagonal", "aten::einsum",
+     "aten::unfold", "aten::split_with_sizes")
 )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Derivation:
-    """How a view came from its base: the op, its arguments (the base's value first), and which of its outputs it is."""
+    """How a view came from its base: the op, its arguments, which of its outputs it is, and where the base stands.
+
+    `indices` are the tensors that it was indexed by: it is a view where all of them are single integers.
+    """
 
     op: str
     args: tuple[Arg, ...]
     index: int = 0
     count: int = 1
+    at: int = 0  # the argument that is the base, or holds it alone
+    indices: tuple[tuple[Value, torch.Tensor], ...] = ()
+
+    def of(self, tape: Tape, base: Value) -> Value:
+        """The view of another value of the base."""
+        given: Arg = (base,) if isinstance(self.args[self.at], tuple) else base
+        return tape.emit(self.op, (*self.args[: self.at], given, *self.args[self.at + 1 :]), self.count)[self.index]
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +83,10 @@ def written_through(tape: Tape, view: View, old: Value, value: Value) -> Value:
         tape.guard_rank(old, rank)
         sizes = tuple(tape.pure("prim::size", (old, axis), INT) for axis in range(rank))
         return tape.emit("aten::reshape", (value, sizes))[0]
+    if op in PLACED:
+        if op == "aten::unfold":
+            _guard_apart(tape, view, value)
+        return _put_in_place(tape, view, old, value)
     raise refuse(
         tape.where(),
         f"an in-place write through {op} of another tensor is not supported",
@@ -102,6 +125,40 @@ def _items(tape: Tape, view: View, old: Value) -> tuple[Arg, ...] | None:
         each = tape.pure("prim::int_floordiv", (tape.pure("prim::int_add", (size, short), INT), each), INT)
     start = tape.pure("prim::int_mul", (each, view.derivation.index), INT)
     return (*before, ("slice", start, tape.pure("prim::int_add", (start, each), INT), None))
+
+
+def _put_in_place(tape: Tape, view: View, old: Value, value: Value) -> Value:
+    """The elements of the view where the same view of all places says that they lie."""
+    rank = view.base.dim()
+    tape.guard_rank(old, rank)
+    sizes = tuple(tape.pure("prim::size", (old, axis), INT) for axis in range(rank))
+    count: Arg = 1
+    for size in sizes:
+        count = tape.pure("prim::int_mul", (count, size), INT)
+    (places,) = tape.emit("aten::arange", (0, count, 1, None))
+    shown = view.derivation.of(tape, tape.emit("aten::reshape", (places, sizes))[0])
+    flat, at, given = (tape.emit("aten::reshape", (v, (-1,)))[0] for v in (old, shown, value))
+    (made,) = tape.emit("unmoor::setitem", (flat, (at,), given))
+    return tape.emit("aten::reshape", (made, sizes))[0]
+
+
+def _guard_apart(tape: Tape, view: View, value: Value) -> None:
+    """Windows may be written where no two of them overlap: what else a write does, PyTorch leaves open."""
+    _, axis, size, step = view.derivation.args
+    if isinstance(size, int) and isinstance(step, int) and size <= step:
+        return
+    if not isinstance(axis, int) or view.tensor.size(axis if axis >= 0 else axis - 1) > 1:
+        raise refuse(
+            tape.where(),
+            "an in-place write through windows of a tensor that overlap: what it does to elements of several windows, "
+            "PyTorch leaves open",
+            "write to a copy (.clone())",
+        )
+    rank = view.base.dim()
+    count = tape.pure("prim::size", (value, axis % max(rank, 1)), INT)
+    what = "writes in place through windows that do not overlap"
+    words = Wording(Froze.BRANCH_ON_SIZE, what, f"{what} {EVERY}; here they do", "write to a copy (.clone())")
+    tape.guard(tape.pure("prim::compare", (count, 1, "<="), BOOL), True, words)
 
 
 def _unpermuted(tape: Tape, value: Value, dims: Arg) -> Value:

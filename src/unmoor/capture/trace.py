@@ -354,8 +354,10 @@ class _Trace:
                     number = self.recorder.size(new, axis, size)
                     if isinstance(number, Int):
                         number.node.pin()
-                value = self.recorder.argument(new)
-                assert isinstance(value, Value)
+                value, state = self.recorder.argument(new), self.recorder.argument(old)
+                assert isinstance(value, Value) and isinstance(state, Value)
+                if not self.tracks.of(new).fixed:  # of the state's sizes, also where they come out of data
+                    (value,) = self.tape.emit("aten::view_as", (value, state))
                 values[id(old)] = value
         return values
 

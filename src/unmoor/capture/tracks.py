@@ -2,8 +2,9 @@
 
 A tensor that is a view knows its base and the op that made it. A write to either makes the other stale; a stale view
 is recorded again from its base's new value when it is next read. Whether `reshape`, `contiguous` or `to` share
-memory hangs on strides and dtypes. Such a tie is loose until it matters, which is when one side has been written and
-the other one is read: only then do guards pin what it hangs on (unmoor.capture.layout).
+memory hangs on strides and dtypes, and whether `x[i]` does, on the rank and dtype of a tensor `i`. Such a tie is loose
+until it matters, which is when one side has been written and the other one is read: only then do guards pin what it
+hangs on (unmoor.capture.layout).
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class Track:
               state (kept from call to call), carried (into a turn of a loop), parameter, buffer or outside
     fixed     it depends on no input: its sizes and values are the same in every call
     base      the tensor it is a view of; `derivation` says how, None where that is not known
-    loose     whether it shares its base's memory hangs on strides or dtypes, and has not mattered yet
+    loose     whether it shares its base's memory hangs on strides, dtypes or ranks, and has not mattered yet
     ahead     a tensor loosely tied to this one, or to a view of it, that has been written since
     given     of an input: its value at the start
     frozen    why it may not be written: it may share its memory with what a branch gave
@@ -268,8 +269,7 @@ class Tracks:
             return
         if view.derivation is None:
             raise self._untold(self.tape.where())
-        d = view.derivation
-        view.value = self.tape.emit(d.op, (base.value, *d.args[1:]), d.count)[d.index]
+        view.value = view.derivation.of(self.tape, base.value)
         view.seen = base.version
         view.version += 1
 
@@ -357,7 +357,13 @@ class Tracks:
         base, derivation = track.base, track.derivation
         if base is None or derivation is None or not track.loose:
             return
-        if derivation.op != "aten::to":
+        if derivation.indices:
+            for value, index in derivation.indices:
+                self.tape.guard_rank(value, index.dim())
+                if not index.dim():  # an integer, or a mask
+                    self.tape.guard_dtype(value, BY_TORCH_NAME[str(index.dtype).removeprefix("torch.")])
+            shared = storage_of(track.tensor) == storage_of(base.tensor)
+        elif derivation.op != "aten::to":
             shared = self.shares(track)
         elif self._copied_by_cast(track, base):
             shared = False

@@ -91,7 +91,7 @@ def _unused_of_inputs(whole: Graph, used: Graph) -> bool:
         if varying.isdisjoint(node.inputs):
             continue
         varying.update(node.outputs)
-        if node.op in TABLE and kept.isdisjoint(node.outputs):
+        if (node.op in TABLE or node.op == "prim::item") and kept.isdisjoint(node.outputs):
             return True
     return False
 

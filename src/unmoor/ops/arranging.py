@@ -286,12 +286,14 @@ ARRANGING: list[Op] = [
     _op("cartesian_prod", LISTS, _cartesian, ((Ints(3), Ints(2)),)),
     _op("broadcast_tensors", "(Tensor[] tensors) -> Tensor[]", _broadcast_tensors, ((X, Ints(4)),)),
     _op("broadcast_to", "(Tensor self, int[] size) -> Tensor", lambda aten, x, s: aten.expand(x, s), (X, (2, 3, 4))),
-    _op(
-        "view_as",
-        "(Tensor self, Tensor other) -> Tensor",
-        lambda aten, x, o: aten.reshape(x, aten.shape(o)),
-        (X, Ints(2, 6)),
-        overloads="default reshape_as.default",
+    *(
+        _op(
+            name,
+            "(Tensor self, Tensor other) -> Tensor",
+            lambda aten, x, o: aten.reshape(x, aten.shape(o)),
+            (X, Ints(2, 6)),
+        )
+        for name in ("view_as", "reshape_as")
     ),
     _op("ravel", "(Tensor self) -> Tensor", lambda aten, x: aten.reshape(x, (-1,)), (X,)),
     _op("tile", "(Tensor self, int[] dims) -> Tensor", _tile, (X, (2,))),

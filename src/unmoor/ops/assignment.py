@@ -13,7 +13,7 @@ from unmoor.errors import SignatureError
 from unmoor.ir.dim import Dim, const, dim, product
 from unmoor.ir.op import Builder, Op, Sample
 from unmoor.ops.family import EVERY, EXACT, FLOATS, axis_of, broadcast, composite
-from unmoor.ops.indexing import check_range, placement, places, take, viewed, with_size
+from unmoor.ops.indexing import check_range, np_axes_taken, placement, places, take, viewed, with_size
 from unmoor.ops.samples import Ints, Rand
 from unmoor.ops.scatter import number, put, shaped
 from unmoor.ops.slicing import bound, run_length
@@ -192,8 +192,6 @@ def _assign_masked(b: Builder, x: Any, items: Sequence[Any], masks: list[int], v
         raise SignatureError("an assignment by a mask beside another index tensor is not supported")
     (k,) = masks
     mask = items[k]
-    if not b.type_of(mask).rank:
-        raise SignatureError("an assignment by a mask of rank 0 is not supported: use torch.where")
     others = (*items[:k], *(WHOLE,) * b.type_of(mask).rank, *items[k + 1 :])
     part, _ = viewed(b, x, others)
     before = sum(not isinstance(i, int | Dim) for i in items[:k])
@@ -288,11 +286,7 @@ def _np_setitem(x: np.ndarray, items: Sequence[Any], value: Any, how: str = "set
     """Numbers, also as tensors of rank 0, go first, as in PyTorch."""
     out = np.array(x, order="C")  # its flat view is written
     part = np.arange(x.size).reshape(x.shape)  # the region as offsets
-    taken = sum(
-        np.ndim(i) if isinstance(i, np.ndarray) and i.dtype == np.bool_ else 1
-        for i in items
-        if not (isinstance(i, tuple) and i[0] in ("newaxis", "ellipsis"))
-    )
+    taken = sum(np_axes_taken(i) for i in items)
     made: list[Any] = []
     axis = 0
     for item in items:
@@ -301,9 +295,9 @@ def _np_setitem(x: np.ndarray, items: Sequence[Any], value: Any, how: str = "set
                 {"newaxis": None, "ellipsis": Ellipsis}.get(item[0]) if item[0] != "slice" else slice(*item[1:])
             )
             axis += {"newaxis": 0, "ellipsis": x.ndim - taken}.get(item[0], 1)
-        elif np.ndim(item):
+        elif np.ndim(item) or np.asarray(item).dtype == np.bool_:
             made.append(item)
-            axis += 1
+            axis += np_axes_taken(item)
         else:
             part = np.take(part, int(item), axis)
     where = part[tuple(made)]

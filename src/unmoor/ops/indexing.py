@@ -279,14 +279,12 @@ def _axes_taken(b: Builder, item: Any) -> int:
 
 
 def through_mask(b: Builder, x: Any, mask: Any, axis: int) -> tuple[Any, Any]:
-    """The tensor with the axes that a mask covers as one, and the places along it where the mask holds."""
+    """The tensor with the axes that a mask covers as one, of no axes a new one, and the places where the mask holds."""
     shape, wide = b.type_of(x).shape, b.type_of(mask).shape
-    if not wide:
-        raise SignatureError("indexing with a mask of rank 0 is not supported: use torch.where")
     covered = shape[axis : axis + len(wide)]
     if len(covered) < len(wide) or not all(b.facts.equal(d, e) for d, e in zip(wide, covered, strict=True)):
         raise SignatureError(f"a mask of shape {list(wide)} does not fit {b.type_of(x)} at dim {axis}")
-    if len(wide) > 1:
+    if len(wide) != 1:
         x = b.emit("prim::reshape", x, (*shape[:axis], product(wide), *shape[axis + len(wide) :]))
         mask = b.emit("prim::reshape", mask, (product(wide),))
     return x, b.places(mask)
@@ -308,9 +306,16 @@ def index(b: Builder, x: Any, indices: Sequence[Any]) -> Any:
     return advanced(b, x, places)
 
 
+def np_axes_taken(item: Any) -> int:
+    """How many axes of an array an item stands for, an ellipsis aside."""
+    if isinstance(item, tuple):
+        return int(item[0] == "slice")
+    return int(np.ndim(item)) if np.asarray(item).dtype == np.bool_ else 1
+
+
 def _np_getitem(x: np.ndarray, items: Sequence[Any]) -> np.ndarray:
     """Numbers, also as tensors of rank 0, go first: to PyTorch they are no advanced indices."""
-    taken = sum(not (isinstance(i, tuple) and i[0] in ("newaxis", "ellipsis")) for i in items)
+    taken = sum(np_axes_taken(i) for i in items)
     made: list[Any] = []
     found, axis = x, 0
     for item in items:
@@ -322,9 +327,9 @@ def _np_getitem(x: np.ndarray, items: Sequence[Any]) -> np.ndarray:
         elif isinstance(item, tuple):
             made.append(slice(*item[1:]))
             axis += 1
-        elif np.ndim(item):
+        elif np.ndim(item) or np.asarray(item).dtype == np.bool_:
             made.append(item)
-            axis += 1
+            axis += np_axes_taken(item)
         else:
             found = np.take(found, int(item), axis)
     return np.asarray(np.asarray(found[tuple(made)]).copy())

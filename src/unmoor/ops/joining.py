@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 from typing import Any
 
 import numpy as np
 
-from unmoor.dtypes import promote
+from unmoor.dtypes import BY_NUMPY, promote
 from unmoor.errors import SignatureError, Unsupported
 from unmoor.ir.dim import Dim, const, dim
 from unmoor.ir.op import Builder, Kind, Op, Sample
@@ -43,6 +44,17 @@ def cat(b: Builder, tensors: Sequence[Any], axis: int) -> Any:
 def stack(b: Builder, tensors: Sequence[Any], axis: int) -> Any:
     """Tensors of one shape along a new axis."""
     return cat(b, [unsqueeze(b, t, axis) for t in tensors], axis)
+
+
+def _in_common(tensors: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Arrays in the dtype that PyTorch promotes them to, whatever their ranks."""
+    common = reduce(promote, (BY_NUMPY[t.dtype] for t in tensors))
+    return [t.astype(common.numpy, copy=False) for t in tensors]
+
+
+def _np_cat(tensors: Sequence[np.ndarray], axis: int = 0) -> np.ndarray:
+    rank = max(t.ndim for t in tensors)
+    return np.concatenate([t for t in _in_common(tensors) if not (t.shape == (0,) and rank > 1)], axis)
 
 
 def repeat(b: Builder, x: Any, repeats: Sequence[Any]) -> Any:
@@ -113,7 +125,7 @@ JOINING: list[Op] = [
         "(Tensor[] tensors, int dim=0) -> Tensor",
         "default",
         cat,
-        np.concatenate,
+        _np_cat,
         lambda d: [
             Sample(((made_of(d)(2, 3), made_of(d)(1, 3)), 0)),
             Sample(((made_of(d)(2, 3), made_of(d)(2, 5)), -1)),
@@ -126,7 +138,7 @@ JOINING: list[Op] = [
         "(Tensor[] tensors, int dim=0) -> Tensor",
         "default",
         stack,
-        np.stack,
+        lambda tensors, axis=0: np.stack(_in_common(tensors), axis),
         lambda d: [Sample(((made_of(d)(2, 3), made_of(d)(2, 3)), 1))],
         dtypes=EVERY,
         tolerance=EXACT,

@@ -12,7 +12,7 @@ from unmoor.ir.op import Op, Sample
 from unmoor.ir.scalar import FUNCTIONS, Expr, apply, select
 from unmoor.ops.elementwise import BINARY, UNARY, tensors
 from unmoor.ops.family import CLOSE, EXACT, FLOATS, NUMBERS, pointwise
-from unmoor.ops.samples import Rand
+from unmoor.ops.samples import Ints, Rand
 
 SQRT_HALF, TANH_SCALE = math.sqrt(0.5), math.sqrt(2 / math.pi)
 
@@ -169,11 +169,11 @@ TRANSCENDENTAL: list[Op] = [
         FUNCTIONS["pow"].meaning,
         tolerance=CLOSE,
         samples=lambda d: [
-            Sample((Rand(3, 5), 2)),
-            Sample((Rand(5, scale=0.2, shift=2.0), Rand(5))),
-            Sample((2.0, Rand(4))),
+            Sample(((Rand if d in FLOATS else Ints)(3, 5), 2)),
+            Sample((Rand(5, scale=0.2, shift=2.0), Rand(5)) if d in FLOATS else (Ints(5), Ints(5))),
+            Sample((2.0, Rand(4)) if d in FLOATS else (2, Ints(4))),
         ],
-        dtypes=FLOATS,
+        dtypes=NUMBERS,
     ),
     _rounding("floor", "floor", np.floor),
     _rounding("ceil", "ceil", np.ceil),

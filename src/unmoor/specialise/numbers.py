@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from unmoor.dtypes import bool_, f64, i64
-from unmoor.errors import Unsupported
+from unmoor.errors import SignatureError, Unsupported
 from unmoor.ir.bounds import interval
 from unmoor.ir.complex import Complex
 from unmoor.ir.dim import Dim, const, dim, dmax, dmin, nonnegative
@@ -139,7 +139,7 @@ def item(b: TypedBuilder, value: Value) -> Value:
     """prim::item: the one element of a tensor, in Python's precision."""
     type_ = tensor_type(value)
     if not b.facts.equal(type_.numel, const(1)):
-        raise Unsupported(f"item() of a tensor of type {type_}: it needs exactly one element")
+        raise SignatureError(f"item() of a tensor of type {type_}: it needs exactly one element")
     made = value if not type_.rank else b.emit("prim::reshape", value, ())
     wide = f64 if type_.dtype.is_float else bool_ if type_.dtype is bool_ else i64
     made = made if type_.dtype is wide else b.emit("prim::cast", made, wide)

@@ -29,7 +29,7 @@ from unmoor.ir.signature import Demand, Reason, TensorSpec, contiguity
 from unmoor.ir.types import BOOL, FLOAT, INT, TENSOR, TensorType
 from unmoor.ops import TABLE
 from unmoor.specialise.builder import Turn, TypedBuilder
-from unmoor.specialise.division import check_divisor
+from unmoor.specialise.division import check_divisor, check_exponent
 from unmoor.specialise.facts import ExampleFacts, Learnt
 from unmoor.specialise.named import Demanded, NamedDims, Pinned
 from unmoor.specialise.numbers import arithmetic, as_tensor, compare, item, plain, truth
@@ -339,6 +339,7 @@ class _Walk:
             _check_plain(TABLE[node.op], args)
             given = tuple(_literal_dims(a) for a in args)
             check_divisor(self.builder, node.op, given)
+            check_exponent(self.builder, node.op, given)
             return self.builder.emit_all(node.op, *given)
         name = node.op.removeprefix("prim::")
         if name.startswith(("int_", "float_")):

@@ -202,6 +202,7 @@ def test_indexing_is_recorded_whole(replay):
     replay(lambda x: x[..., 0], torch.randn(3, 4)).agrees(torch.randn(2, 3, 4))
 
 
-def test_masks_of_rank_0_are_refused():
-    with pytest.raises(Unsupported, match="mask of rank 0"):
-        record(lambda x: x[x.sum() > 0], (torch.randn(3),))
+def test_masks_of_rank_0(replay):
+    r = replay(lambda x: x[x.sum() > 0], torch.randn(3))
+    r.agrees(torch.ones(3))
+    r.agrees(torch.zeros(4))
