@@ -326,7 +326,7 @@ def _np_convolution(
     split = np.moveaxis(w.reshape(groups, -1, *w.shape[1:]), (1, 2), (-1, -2))
     matrix = split.reshape(groups, -1, w.shape[0] // groups)
     out = _np_convolve(grouped, matrix, taps, steps, spread, before, after)
-    result = np.moveaxis(out, 0, -2).reshape(*out.shape[1:-1], w.shape[0])
+    result = out.reshape(*out.shape[:-2], w.shape[0])
     return np.asarray(np.moveaxis(result if bias is None else result + bias, -1, 1))
 
 
