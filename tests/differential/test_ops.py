@@ -89,7 +89,10 @@ def eager(op: Op, args: tuple[Any, ...]) -> tuple[np.ndarray, ...]:
         made = torch.from_numpy(np.asarray(op.reference(*args)))
     else:
         overload = next(iter(op.overloads))
-        packet = getattr(torch.ops.aten, overload.partition(".")[0])
+        name = overload.partition(".")[0]
+        if name.endswith("_"):  # torch has it in place only
+            tensors[0] = tensors[0].clone()
+        packet = getattr(torch.ops.aten, name)
         params = op.schema.params
         plain = [a for a, p in zip(tensors, params, strict=True) if not p.keyword_only]
         given = [(p, a) for a, p in zip(tensors, params, strict=True) if p.keyword_only and a is not None]
@@ -119,7 +122,7 @@ def _call(packet: Any, plain: list[Any], named: dict[str, Any], names: list[str]
         theirs = [a.name for a in fn._schema.arguments]
         given = {n: v for n, v in zip(names, plain, strict=False) if n in theirs}
         given |= {n: v for n, v in named.items() if n in theirs}
-        if len(given) < sum(v is not None for v in plain) + len(named):
+        if sum(v is not None for v in given.values()) < sum(v is not None for v in plain) + len(named):
             continue
         try:
             return fn(**given)

@@ -115,6 +115,7 @@ def _install() -> None:
     _replace(math, "sqrt", _sqrt)
     for name in ("min", "max"):
         _replace(builtins, name, _extreme(name))
+    _replace(builtins, "len", _length)
     _replace(torch, "linspace", _linspace)
     for name in ("zeros", "ones", "full", "empty", "arange", "eye"):
         _replace(torch, name, _factory)
@@ -345,6 +346,20 @@ def _sqrt(original: Any) -> Method:
         return arithmetic("sqrt", number.node)
 
     return sqrt
+
+
+def _length(original: Any) -> Method:
+    """Python's len: of a tensor it is the size along axis 0, where Tensor.__len__ must give a plain int."""
+
+    def len(value: Any, /) -> Any:
+        if type(value) not in _TENSORS or active() is None or not value.dim():
+            return original(value)
+        return value.shape[0]
+
+    return len
+
+
+_TENSORS = frozenset((torch.Tensor, torch.nn.Parameter))
 
 
 def _extreme(op: str) -> Callable[[Any], Method]:

@@ -331,6 +331,10 @@ class Int(_Symbolic, torch.SymInt):
     def conjugate(self) -> Any:
         return self
 
+    def item(self) -> Any:
+        """What NumPy's product of sizes has: of symbols it is a symbol."""
+        return self
+
 
 class Float(_Symbolic, torch.SymFloat):
     """A symbolic float: a quotient of sizes, or a float read from a tensor."""

@@ -21,6 +21,7 @@ from unmoor.capture.numbers import Float, Int, Number, number_of, wrap
 from unmoor.capture.refusals import higher_order, refuse, unknown_op
 from unmoor.capture.rewritten import each, written
 from unmoor.capture.schemas import IDENTITIES, OVERWRITES, READS, Plan, bind, plan
+from unmoor.capture.signs import WITH_SIGNS
 from unmoor.capture.tape import Tape
 from unmoor.capture.through import Derivation
 from unmoor.capture.torch_private import OpOverload, TorchDispatchMode, torch_tape
@@ -29,7 +30,7 @@ from unmoor.capture.typecheck import check_type
 from unmoor.capture.wording import statistics
 from unmoor.dtypes import BY_TORCH_NAME, DType
 from unmoor.errors import Unsupported
-from unmoor.ir.graph import Arg, Node, Value
+from unmoor.ir.graph import Arg, Node, Source, Value
 from unmoor.ir.recording import Froze
 from unmoor.ir.types import BOOL, TENSOR
 
@@ -61,6 +62,7 @@ class Recorder:
         self.script: Callable[[Any, tuple[Any, ...], dict[str, Any]], Any]  # interprets a call of TorchScript
         self.generator: Track | None = None  # the session's random number generator, once the run draws
         self.draws = 0
+        self.vectors: list[Source] = []  # where vectors were computed whose signs are free
         self.random_state = torch.get_rng_state()  # torch's, after what has been recorded
         self.gradients: Gradients | None = None  # of a program that computes some
 
@@ -466,6 +468,8 @@ class Recorder:
             raise refuse(where, f"{p.overload} writes into an out= argument", "use the result it returns instead")
         if p.op is None:
             raise unknown_op(where, p.overload, ops.OVERLOADS)
+        if p.op.name in WITH_SIGNS:
+            self.vectors.append(where)
 
     def _check_placement(self, p: Plan, bound: dict[str, Any]) -> None:
         device = bound.get("device")

@@ -19,13 +19,6 @@ def refuse(source: Source, what: str, way_out: str = "") -> Unsupported:
     return Unsupported(f"{place}{what}{'; ' + way_out if way_out else ''}{line}")
 
 
-# Ops whose results are as large as the data says, and what says much the same with sizes that are known.
-SIZED_BY_DATA = {
-    "unique_dim": "make one number of each row, and torch.unique of those",
-    "bincount": "scatter_add into as many zeros as there are classes",
-}
-
-
 # Ops of packed sequences, whose layout follows from lengths, which are data.
 PACKED = frozenset(("_pack_padded_sequence", "_pad_packed_sequence"))
 
@@ -33,9 +26,6 @@ PACKED = frozenset(("_pack_padded_sequence", "_pad_packed_sequence"))
 def unknown_op(source: Source, overload: str, known: Iterable[str]) -> Unsupported:
     """An op that the table does not hold."""
     name = overload.rpartition("::")[2].partition(".")[0]
-    if name in SIZED_BY_DATA and name + ".default" == overload.rpartition("::")[2]:
-        what = f"the op {overload} is not supported: the size of its result depends on data"
-        return refuse(source, what, SIZED_BY_DATA[name])
     if name in PACKED:
         return refuse(
             source,

@@ -45,6 +45,12 @@ _AS = {
         for word in ("and", "or", "xor")
         for kind in ("Tensor", "Scalar")
     },
+    **{
+        f"__{i}{side[0]}shift__.{kind}": f"bitwise_{side}_shift.{own}"
+        for i in ("", "i")
+        for side in ("left", "right")
+        for kind, own in (("Tensor", "Tensor"), ("Scalar", "Tensor_Scalar"))
+    },
 }
 
 

@@ -38,6 +38,7 @@ from unmoor.capture.recorder import Recorder, RecordingMode, dtype_of
 from unmoor.capture.refusals import refuse
 from unmoor.capture.script.graphs import library_of
 from unmoor.capture.script.interpreter import Interpreter
+from unmoor.capture.signs import PATTERNS, check_signs
 from unmoor.capture.source import source_of, user_frame
 from unmoor.capture.state import Watch
 from unmoor.capture.structure import flatten, is_still, is_tensor, paths, pinned, rebuild
@@ -231,6 +232,7 @@ class _Trace:
         left.update(self._left_by_script())
         if not self.found:
             self._call_again(rebuild(arguments, leaves), first, left, outside)
+            self._turn_signs(rebuild(arguments, leaves), first)
         self._assume_modules()
         graph = Graph(
             re.sub(r"\W", "", _name(self.fn)) or type(self.fn).__name__,  # "<lambda>" is no name
@@ -302,6 +304,20 @@ class _Trace:
                     check_other_values(self.fn, call, places, names, restart)
             finally:
                 restart()
+
+    def _turn_signs(self, call: Any, first: Any) -> None:
+        """Where the call computed vectors whose signs are free: Unsupported if they change the result."""
+        if not self.recorder.vectors or self.tape.decisions:
+            return
+        tape = Tape(self.where)
+        kept = [(state.tensor, state.tensor.detach().clone()) for state in self.states]
+        for pattern in PATTERNS:
+            with _kept_as_it_is(self.modules, tape, Tracks(tape, self.modules.describe)), torch.no_grad():
+                try:
+                    check_signs(self.fn, call, first, pattern, self.recorder.vectors[0])
+                finally:
+                    for tensor, before in kept:
+                        tensor.detach().copy_(before)
 
     def _used(self, outputs: tuple[Arg, ...]) -> set[Value]:
         """What the recording reads."""

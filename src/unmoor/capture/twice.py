@@ -82,7 +82,7 @@ def check_again(
             raise
         except Exception as error:
             raise _refusal(names, f"a second call raises {type(error).__name__}: {error}") from error
-    if not _same(first, taken_apart(second)):
+    if not same(first, taken_apart(second)):
         raise _refusal(names, "a second call gives something else")
 
 
@@ -103,7 +103,7 @@ def check_other_values(
     _put(left)
     after = _outcome(fn, call)
     restart()
-    if alone is not None and (after is None or not _same(alone, after)):
+    if alone is not None and (after is None or not same(alone, after)):
         raise _refusal(names, "after a first call, one on other values gives something else than without it")
 
 
@@ -155,7 +155,8 @@ def taken_apart(result: Any) -> Parts:
     return structure, [v.detach().clone() if isinstance(v, torch.Tensor) else v for v in leaves]
 
 
-def _same(first: Parts, second: Parts) -> bool:
+def same(first: Parts, second: Parts) -> bool:
+    """Whether two results are alike, up to rounding."""
     return first[0] == second[0] and all(map(_equal, first[1], second[1]))
 
 

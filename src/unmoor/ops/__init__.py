@@ -20,6 +20,7 @@ from unmoor.ops.complex import COMPLEX
 from unmoor.ops.composite import COMPOSITE
 from unmoor.ops.contraction import CONTRACTION
 from unmoor.ops.convolution import CONVOLUTION
+from unmoor.ops.counting import COUNTING
 from unmoor.ops.creation import CREATION
 from unmoor.ops.elementwise import ARITHMETIC
 from unmoor.ops.evaluation import evaluate_op
@@ -34,6 +35,7 @@ from unmoor.ops.linear_systems import LINEAR_SYSTEMS
 from unmoor.ops.losses import LOSSES
 from unmoor.ops.matrix_factors import MATRIX_FACTORS
 from unmoor.ops.matrix_spectra import MATRIX_SPECTRA
+from unmoor.ops.matrix_vectors import MATRIX_VECTORS
 from unmoor.ops.normalisation import NORMALISATION
 from unmoor.ops.padding import PADDING
 from unmoor.ops.pooling import POOLING
@@ -54,6 +56,7 @@ from unmoor.ops.special import SPECIAL
 from unmoor.ops.statistics import STATISTICS
 from unmoor.ops.transcendental import TRANSCENDENTAL
 from unmoor.ops.view import VIEW
+from unmoor.ops.windowing import WINDOWING
 
 FAMILIES: dict[str, list[Op]] = {
     "arithmetic": ARITHMETIC,
@@ -70,6 +73,7 @@ FAMILIES: dict[str, list[Op]] = {
     "scan": SCAN,
     "sorting": SORTING,
     "finding": FINDING,
+    "counting": COUNTING,
     "contraction": CONTRACTION,
     "convolution": CONVOLUTION,
     "attention": ATTENTION,
@@ -93,10 +97,12 @@ FAMILIES: dict[str, list[Op]] = {
     "products": PRODUCTS,
     "complex": COMPLEX,
     "fourier": FOURIER,
+    "windowing": WINDOWING,
     "short_windows": SHORT_WINDOWS,
     "matrix_factors": MATRIX_FACTORS,
     "linear_systems": LINEAR_SYSTEMS,
     "matrix_spectra": MATRIX_SPECTRA,
+    "matrix_vectors": MATRIX_VECTORS,
 }
 for _family in FAMILIES.values():
     _family[:] = [replace(op, vjp=RULES.get(op.name)) for op in _family]

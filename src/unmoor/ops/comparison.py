@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from unmoor.dtypes import ALL, bool_
+from unmoor.dtypes import ALL, BY_NAME, bool_
 from unmoor.ir.op import Kind, Op, Sample
 from unmoor.ir.scalar import Expr, Number, apply, cast, select
 from unmoor.ir.types import TensorType
@@ -52,6 +53,33 @@ def _bitwise(name: str, fn: str, reference: Any) -> Op:
         dtypes=(*INTS, "bool"),
         samples=both,
     )
+
+
+def _shift(name: str, fn: str, reference: Any) -> Op:
+    """A shift of integers. By a negative number, or by all bits and more, nothing is left but the sign, or 0."""
+
+    def samples(dtype: str) -> Sequence[Sample]:
+        wide = 8 * BY_NAME[dtype].size
+        by = np.array([0, 1, 3, wide - 1, wide, wide + 5, *((2, 100) if dtype == "u8" else (-1, -9))])
+        return [Sample((Ints(3, 8), by)), Sample((Ints(8), 2)), Sample((Ints(2, 0), 1))]
+
+    return pointwise(
+        f"aten::bitwise_{name}_shift",
+        BINARY,
+        "Tensor Tensor_Scalar Scalar_Tensor",
+        lambda a, b: apply(fn, a, b),
+        reference,
+        dtypes=INTS,
+        samples=samples,
+    )
+
+
+def _np_shift(fn: Callable[..., Any], far: Callable[..., Any]) -> Callable[..., Any]:
+    def reference(x: np.ndarray, by: np.ndarray) -> Any:
+        fits = (by >= 0) & (by < 8 * np.asarray(x).dtype.itemsize)
+        return np.where(fits, fn(x, np.where(fits, by, 0)), far(x))
+
+    return reference
 
 
 def _clamp(x: Expr, low: Expr | None, high: Expr | None) -> Expr:
@@ -149,6 +177,8 @@ COMPARISON: list[Op] = [
     _bitwise("and", "and", np.bitwise_and),
     _bitwise("or", "or", np.bitwise_or),
     _bitwise("xor", "xor", np.bitwise_xor),
+    _shift("left", "shl", _np_shift(np.left_shift, np.zeros_like)),
+    _shift("right", "shr", _np_shift(np.right_shift, lambda x: np.where(x < 0, -1, 0))),
     pointwise("aten::bitwise_not", UNARY, "default", lambda x: apply("not", x), np.invert, dtypes=(*INTS, "bool")),
     pointwise(
         "aten::isnan",

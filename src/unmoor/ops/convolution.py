@@ -107,6 +107,7 @@ def convolution(
     b: Builder, x: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: int
 ) -> Any:
     """Cross-correlation of [n, c, places...] (or [c, places...]) with [outputs, c / groups, taps...]."""
+    groups = b.facts.int_of(groups)
     shape = b.type_of(weight).shape
     rank = len(shape) - 2
     if b.type_of(x).rank == rank + 1:
@@ -237,6 +238,7 @@ def transposed(
     dilation: Any,
 ) -> Any:
     """The gradient of a convolution: weights are [c, outputs / groups, taps...]."""
+    groups = b.facts.int_of(groups)
     shape = b.type_of(weight).shape
     rank = len(shape) - 2
     if b.type_of(x).rank == rank + 1:

@@ -132,6 +132,44 @@ def unique(b: Builder, x: Any, in_order: bool, inverse: bool, counts: bool) -> t
     )
 
 
+MANY_COLUMNS = 64
+
+
+def unique_dim(b: Builder, x: Any, axis: int, in_order: bool, inverse: bool, counts: bool) -> tuple[Any, Any, Any]:
+    """The distinct slices along an axis, in the order of their first different elements; which each is, and counts."""
+    a = axis_of(axis, b.type_of(x).rank)
+    front = b.emit("aten::movedim", x, (a,), (0,)) if b.type_of(x).rank else b.emit("prim::reshape", x, (1,))
+    total, *rest = b.type_of(front).shape
+    columns = b.facts.int_of(product(rest))
+    if not 1 <= columns <= MANY_COLUMNS:
+        raise Unsupported(f"unique of slices of {columns} elements is not supported: 1 to {MANY_COLUMNS} are")
+    rows = b.emit("prim::reshape", front, (total, const(columns)))
+    order = b.emit("prim::iota", total)
+    for column in reversed(range(columns)):  # stable sorts, the column that decides first comes last
+        keys = take(b, select(b, rows, 1, column), (order,), (0,), 0)
+        order = take(b, order, (b.emit_all("prim::sort", keys, False)[1],), (0,), 0)
+    rows = take(b, rows, (order,), (0,), 0)
+    here = b.emit("prim::iota", total)
+    before = b.emit("aten::clamp_min", b.emit("aten::sub", here, 1), 0)
+    other = b.emit("aten::any", b.emit("aten::ne", rows, take(b, rows, (before,), (0,), 0)), 1, False)
+    first = b.emit("aten::logical_or", other, b.emit("aten::eq", here, 0))
+    starts = b.places(first)
+    found = b.emit("prim::reshape", take(b, rows, (starts,), (0,), 0), (b.type_of(starts).shape[0], *rest))
+    nowhere = b.emit("prim::full", (total,), 0, i64)
+    return (
+        b.emit("aten::movedim", found, (0,), (a,)) if rest else found,
+        put(b, nowhere, (order,), (0,), 0, _number_of_run(b, first), "set"),
+        _counts(b, starts, total),
+    )
+
+
+def _np_unique_dim(
+    x: np.ndarray, axis: int, in_order: bool = True, inverse: bool = False, counts: bool = False
+) -> tuple[np.ndarray, ...]:
+    found, which, often = np.unique(x, axis=axis, return_inverse=True, return_counts=True)
+    return found, which.reshape(-1).astype(np.int64), often
+
+
 def unique_consecutive(b: Builder, x: Any, inverse: bool, counts: bool, axis: int | None) -> tuple[Any, Any, Any]:
     """The elements that differ from the one before them, and as in unique."""
     if axis is not None:
@@ -314,6 +352,23 @@ FINDING: list[Op] = [
         unique,
         _np_unique,
         lambda d: [*_repeated(d), *_repeated(d, True, True, True), *_repeated(d, True, False, True)],
+    ),
+    _op(
+        "aten::unique_dim",
+        "(Tensor self, int dim, bool sorted=True, bool return_inverse=False, bool return_counts=False) -> "
+        "(Tensor, Tensor, Tensor)",
+        "default",
+        unique_dim,
+        _np_unique_dim,
+        lambda d: (
+            [
+                Sample((_sparse(d, 9, 2), 0, True, True, True)),
+                Sample((_sparse(d, 2, 3, 7), -1)),
+                Sample((_sparse(d, 7), 0, True, True, False)),
+            ]
+            if d != "bool"
+            else [Sample((np.array([[True, False], [True, True], [True, False]]), 0, True, True, True))]
+        ),
     ),
     _op(
         "aten::unique_consecutive",

@@ -24,7 +24,8 @@ SINGULAR = "a matrix is singular, where eager PyTorch raises an error"
 NOT_POSITIVE = "a matrix is not positive definite, where eager PyTorch raises an error"
 
 
-def _diagonal(b: Builder, x: Any) -> Any:
+def diagonal(b: Builder, x: Any) -> Any:
+    """The diagonals of matrices."""
     return b.emit("aten::diagonal", x, 0, -2, -1)
 
 
@@ -37,7 +38,7 @@ def _factors(b: Builder, a: Any) -> tuple[Any, Any]:
 def _regular(b: Builder, a: Any) -> tuple[Any, Any]:
     """The factors of matrices; a guard refuses the call where one is singular."""
     lu, pivots = _factors(b, a)
-    b.guard(b.emit("aten::any", b.emit("aten::eq", _diagonal(b, lu), 0.0), None, False), False, SINGULAR)
+    b.guard(b.emit("aten::any", b.emit("aten::eq", diagonal(b, lu), 0.0), None, False), False, SINGULAR)
     return lu, pivots
 
 
@@ -50,14 +51,14 @@ def inv(b: Builder, a: Any) -> Any:
     return b.emit("prim::lu_solve", *_regular(b, a), _identity(b, b.type_of(a)))
 
 
-def _is_vector(b: Builder, a: TensorType, x: TensorType) -> bool:
+def is_vector(b: Builder, a: TensorType, x: TensorType) -> bool:
     """Whether the right side is a vector, or a batch of them with the batch dims of the matrices."""
     if x.rank == 1:
         return True
     return a.rank - 1 == x.rank and all(b.facts.equal(m, n) for m, n in zip(a.shape[:-1], x.shape, strict=True))
 
 
-def _spread_out(b: Builder, a: Any, x: Any) -> tuple[Any, Any]:
+def spread_out(b: Builder, a: Any, x: Any) -> tuple[Any, Any]:
     """Matrices and right sides with equal batch dims."""
     batch = broadcast(b.facts, [b.type_of(v).shape[:-2] for v in (a, x)])
     made = []
@@ -72,13 +73,13 @@ def _with_sides(b: Builder, a: Any, x: Any, left: bool, solve: Callable[[Any, An
     type_, vector = matrix(b, a), False
     if b.type_of(x).dtype is not type_.dtype:
         raise SignatureError(f"a system of {type_} and {b.type_of(x)}: eager PyTorch wants one dtype")
-    if left and _is_vector(b, type_, b.type_of(x)):
+    if left and is_vector(b, type_, b.type_of(x)):
         x, vector = b.emit("aten::unsqueeze", x, -1), True
     if not left:
         a, x = turned(b, a), turned(b, x)
     if b.type_of(x).rank < 2 or not b.facts.equal(b.type_of(x).shape[-2], type_.shape[-1]):
         raise SignatureError(f"a system of {type_} and {b.type_of(x)}: their sizes do not fit")
-    made = solve(*_spread_out(b, a, x))
+    made = solve(*spread_out(b, a, x))
     made = made if left else turned(b, made)
     return b.emit("aten::squeeze", made, -1) if vector else made
 
@@ -96,7 +97,7 @@ def solve_triangular(b: Builder, a: Any, x: Any, upper: bool, left: bool, unit: 
     if not left:
         made = solve_triangular(b, turned(b, a), turned(b, x), not upper, True, unit)
         return turned(b, made)
-    return b.emit("prim::triangular_solve", *_spread_out(b, a, x), upper, unit)
+    return b.emit("prim::triangular_solve", *spread_out(b, a, x), upper, unit)
 
 
 def cholesky(b: Builder, a: Any, upper: bool) -> Any:
@@ -128,17 +129,17 @@ def _odd(b: Builder, pivots: Any) -> Any:
 def det(b: Builder, a: Any) -> Any:
     """The determinant: the product of U's diagonal, with the sign of the exchanges."""
     lu, pivots = _factors(b, a)
-    made = b.emit("aten::prod", _diagonal(b, lu), -1, False, None)
+    made = b.emit("aten::prod", diagonal(b, lu), -1, False, None)
     return b.emit("aten::where", _odd(b, pivots), b.emit("aten::neg", made), made)
 
 
 def slogdet(b: Builder, a: Any) -> tuple[Any, Any]:
     """The determinant's sign, and the logarithm of its size."""
     lu, pivots = _factors(b, a)
-    diagonal = _diagonal(b, lu)
-    sign = b.emit("aten::prod", b.emit("aten::sign", diagonal), -1, False, None)
+    pivoted = diagonal(b, lu)
+    sign = b.emit("aten::prod", b.emit("aten::sign", pivoted), -1, False, None)
     sign = b.emit("aten::where", _odd(b, pivots), b.emit("aten::neg", sign), sign)
-    return sign, b.emit("aten::sum", b.emit("aten::log", b.emit("aten::abs", diagonal)), (-1,), False, None)
+    return sign, b.emit("aten::sum", b.emit("aten::log", b.emit("aten::abs", pivoted)), (-1,), False, None)
 
 
 def logdet(b: Builder, a: Any) -> Any:
@@ -159,7 +160,7 @@ def lu_solve(b: Builder, lu: Any, pivots: Any, x: Any, left: bool, adjoint: bool
     """The solution of a system of `lu_factor`'s."""
     if not left or adjoint:
         raise Unsupported("lu_solve from the right, or of the adjoint, is not supported: use torch.linalg.solve")
-    lu, x = _spread_out(b, lu, x)
+    lu, x = spread_out(b, lu, x)
     places = b.emit("aten::sub", b.emit("prim::cast", pivots, i64), 1)
     if b.type_of(places).shape != b.type_of(lu).shape[:-1]:
         places = b.emit("aten::expand", places, b.type_of(lu).shape[:-1])
@@ -169,7 +170,7 @@ def lu_solve(b: Builder, lu: Any, pivots: Any, x: Any, left: bool, adjoint: bool
 def triangular_solve(b: Builder, x: Any, a: Any, upper: bool, transpose: bool, unit: bool) -> tuple[Any, Any]:
     """The older form, which gives the matrix back."""
     matrix(b, a)
-    a, x = _spread_out(b, a, x)
+    a, x = spread_out(b, a, x)
     return solve_triangular(b, turned(b, a) if transpose else a, x, upper is not transpose, True, unit), a
 
 

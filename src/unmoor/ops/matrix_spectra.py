@@ -25,7 +25,8 @@ def qr(b: Builder, a: Any, mode: str) -> tuple[Any, Any]:
     return made[0], made[1]
 
 
-def _values_and_vectors(b: Builder, a: Any) -> tuple[Any, Any, Any]:
+def values_and_vectors(b: Builder, a: Any) -> tuple[Any, Any, Any]:
+    """Left vectors, singular values, right vectors."""
     m, n = matrix(b, a, square=False).shape[-2:]
     if b.facts.at_most(n, m):
         made = b.emit_all("prim::svd", a)
@@ -36,7 +37,7 @@ def _values_and_vectors(b: Builder, a: Any) -> tuple[Any, Any, Any]:
 
 def svdvals(b: Builder, a: Any) -> Any:
     """The singular values."""
-    return _values_and_vectors(b, a)[1]
+    return values_and_vectors(b, a)[1]
 
 
 def _cut(b: Builder, a: Any, s: Any, atol: Any, rtol: Any) -> Any:
@@ -64,16 +65,16 @@ def _as_tensor(b: Builder, value: Any, type_: TensorType) -> Any:
 def pinv(b: Builder, a: Any, atol: Any, rtol: Any, hermitian: bool) -> Any:
     """Moore and Penrose's inverse, by singular values, of which small ones count as 0."""
     if hermitian:
-        a = _mirrored(b, a)
+        a = mirrored(b, a)
     if any(b.facts.equal(d, 0) for d in matrix(b, a, square=False).shape[-2:]):
         raise Unsupported("pinv of a matrix without elements is not supported")
-    u, s, v = _values_and_vectors(b, a)
+    u, s, v = values_and_vectors(b, a)
     small = b.emit("aten::le", s, _cut(b, a, s, atol, rtol))
     inverse = b.emit("aten::where", small, 0.0, b.emit("aten::reciprocal", s))
     return b.emit("aten::matmul", b.emit("aten::mul", v, b.emit("aten::unsqueeze", inverse, -2)), turned(b, u))
 
 
-def _mirrored(b: Builder, a: Any) -> Any:
+def mirrored(b: Builder, a: Any) -> Any:
     """The symmetric matrix of a lower triangle."""
     matrix(b, a)
     return b.emit("aten::add", b.emit("aten::tril", a, 0), turned(b, b.emit("aten::tril", a, -1)))
@@ -81,7 +82,7 @@ def _mirrored(b: Builder, a: Any) -> Any:
 
 def matrix_rank(b: Builder, a: Any, atol: Any, rtol: Any, hermitian: bool) -> Any:
     """How many singular values are not small."""
-    a = _mirrored(b, a) if hermitian else a
+    a = mirrored(b, a) if hermitian else a
     if any(b.facts.equal(d, 0) for d in matrix(b, a, square=False).shape[-2:]):
         raise Unsupported("matrix_rank of a matrix without elements is not supported")
     s = svdvals(b, a)
