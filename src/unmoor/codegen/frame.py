@@ -39,6 +39,7 @@ class Frame:
         self.values: dict[str, Val] = {}
         self.late: dict[str, Expr] = {}  # Lets that are computed where they are used
         self.spread: dict[str, Val] = {}  # indices made of data that differ from lane to lane
+        self.given: dict[Load, Val] = {}  # what loads of the part in force give, where it is there already
         self.lanes: Lanes | None = None
         self.layout = {x.name: x for x in kernel.buffers}
         self.fixed: dict[Call, Val] = {}
@@ -222,6 +223,8 @@ class Frame:
     def load(self, e: Load) -> Val:
         """An element, or one per lane."""
         lanes = self.lanes
+        if e in self.given:
+            return self.given[e]
         if lanes is not None and not self.spread.keys().isdisjoint(e.index.symbols):
             return self._gather(e)
         step = e.index.coefficient(lanes.var) if lanes else Dim({})

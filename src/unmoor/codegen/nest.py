@@ -15,6 +15,7 @@ from unmoor.codegen.frame import Frame, Lanes, repeated
 from unmoor.codegen.packing import emit_packing, is_packing
 from unmoor.codegen.places import Places
 from unmoor.codegen.tile import Contraction, is_contraction, is_plain
+from unmoor.codegen.turning import emit_turning, is_turning
 from unmoor.codegen.windows import emit_windows, is_windows
 from unmoor.dtypes import DType
 from unmoor.ir.dim import Dim, nonnegative
@@ -61,12 +62,21 @@ class Nest:
             kind(self.f, loop, self.lanes).emit(begin, end)
         elif self.f.lanes is None and self.lanes > 1 and is_packing(loop, self.f.layout):
             emit_packing(self, loop, begin, end)
+        elif self.f.lanes is None and self.lanes > 1 and is_turning(loop, self.lanes) and not self._in_panels(loop):
+            emit_turning(self, loop, begin, end)
         elif self.f.lanes is None and self.lanes > 1 and self._windows_in_vectors(loop):
             emit_windows(self, loop, begin, end)
         elif self.f.lanes is None and self.lanes > 1 and self._runs_in_vectors(loop):
             self._vector_loop(loop, begin, end)
         else:
             counted(self.f.b, begin, end, 1, [], lambda i, _: self.turn(loop.var, i, loop.body))
+
+    def _in_panels(self, loop: Loop) -> bool:
+        """Whether something that a loop reads or writes lies in panels."""
+        buffers = {load.buffer for load in _loads(loop.body)} | {
+            s.buffer for s in _walk(loop.body) if isinstance(s, Store)
+        }
+        return any(self.f.layout[name].panels is not None for name in buffers)
 
     def turn(self, var: str, i: Val, body: Body) -> list[Val]:
         """The body of a loop at index i."""
