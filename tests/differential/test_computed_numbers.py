@@ -22,12 +22,13 @@ RIGHT = {
     "pow": lambda x: torch.pow(x.shape[0] / 3, x),
     "scatter": lambda x: x.scatter(0, torch.tensor([1]), x.shape[0] / 3),
     "where": lambda x: torch.where(x > 0, x.shape[0] / 3, 0.0),
+    "alpha": lambda x: torch.add(x, x * 2, alpha=x.shape[0] / 3),
+    "alpha in place": lambda x: x.clone().sub_(x * x, alpha=x.sum().item()),
     "lerp": lambda x: torch.lerp(x, x * 2, x.shape[0] / 3),
 }
 REFUSED = {
     "linspace": lambda x: torch.linspace(0, x.shape[0] / 2, 5),
     "arange": lambda x: torch.arange(0, x.sum().item(), 1.0),
-    "alpha": lambda x: torch.add(x, x, alpha=x.shape[0] / 3),
     "elu": lambda x: torch.nn.functional.elu(x, x.shape[0] / 3),
 }
 

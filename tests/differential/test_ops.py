@@ -14,6 +14,7 @@ import pytest
 import torch
 from machine import Machine, runnable
 
+from unmoor.capture.signs import WITH_SIGNS
 from unmoor.codegen import generate
 from unmoor.dtypes import BY_NAME, BY_NUMPY, DType, bf16, numbers_of
 from unmoor.emit.builtins import builtin_use, is_builtin
@@ -298,5 +299,6 @@ def test_each_op_has_exactly_one_way_down() -> None:
     for op in TABLE.values():
         ways = [op.lower is not None, op.decompose is not None, op.builtin is not None]
         assert sum(ways) == 1, op.name
-        assert op.samples(op.dtypes[0]), f"{op.name} has no samples"
+        # what is free in sign has no one result to sample: tests/differential/test_linear_algebra.py compares products
+        assert op.samples(op.dtypes[0]) or op.name in WITH_SIGNS, f"{op.name} has no samples"
         assert op.tolerance.reason, f"{op.name} gives no reason for its tolerance"

@@ -133,7 +133,7 @@ class Recorder:
         if p.out and isinstance(kwargs.get("out"), torch.Tensor):
             return written(self, func, p, args, kwargs)
         bound = bind(p, args, kwargs)
-        if p.op is not None and isinstance(bound.get("alpha"), (torch.SymInt, torch.SymFloat)):
+        if p.op is not None and "other" in bound and isinstance(bound.get("alpha"), (torch.SymInt, torch.SymFloat)):
             bound["other"] = self.dispatch(torch.ops.aten.mul.Scalar, (bound["other"], bound["alpha"]), {})
             args, kwargs = (bound["self"], bound["other"]), {}
             bound["alpha"] = 1

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from unmoor.dtypes import f64, i32, i64
+from unmoor.dtypes import f32, f64, i32, i64
 from unmoor.errors import SignatureError, Unsupported
 from unmoor.ir.dim import const
 from unmoor.ir.op import Builder, Op
@@ -136,6 +136,8 @@ HALVINGS, TERMS = 12, 18
 def matrix_exp(aten: Aten, x: Any) -> Any:
     """e to a matrix: its series where it is small, which halving brings about, and squaring undoes."""
     b, type_ = aten.builder, matrix(aten.builder, x)
+    if type_.dtype not in (f32, f64):
+        raise Unsupported(f"matrix_exp of {type_.dtype} is not supported: eager PyTorch gives nan for large elements")
     wide = aten.to(x, f64)
     eye = aten.eye(type_.shape[-1], None, f64)
     size = aten.amax(aten.sum(aten.abs(wide), (-2,), True, None), (-1,), True)

@@ -154,9 +154,9 @@ def test_files_of_other_formats_are_named(data: bytes, text: str) -> None:
 
 def test_a_newer_format_is_told_from_damage() -> None:
     data = bytearray(archive.write(image()))
-    data[8:16] = (7).to_bytes(4, "little") + (6).to_bytes(4, "little")
+    data[8:16] = (8).to_bytes(4, "little") + (7).to_bytes(4, "little")
     with pytest.raises(
-        ArchiveError, match=r"format version 7, readable from version 6 on, and this Unmoor reads version 5"
+        ArchiveError, match=r"format version 8, readable from version 7 on, and this Unmoor reads version 6"
     ):
         archive.read(bytes(data))
 
