@@ -207,5 +207,6 @@ MATRIX_VECTORS: list[Op] = [
         (Rand(2, 3, 3, scale=9.0),),
         overloads="default linalg_matrix_exp.default",
         tolerance=FAR,
+        stepwise=True,
     ),
 ]
