@@ -21,6 +21,10 @@ def _attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tenso
     return F.scaled_dot_product_attention(q, k, v)
 
 
+def _causal(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+    return F.scaled_dot_product_attention(q, k, v, is_causal=True)
+
+
 def _norm(x: torch.Tensor) -> torch.Tensor:
     return F.gelu(F.layer_norm(x + 1, x.shape[-1:])) * x.softmax(-1)
 
@@ -36,6 +40,7 @@ CASES: dict[str, tuple[Callable[[], Callable[..., Any]], tuple[tuple[int, ...], 
     "matmul": (lambda: torch.matmul, ((5, 6), (6, 7)), ((130, 65), (65, 201))),
     "batched matmul": (lambda: torch.matmul, ((2, 3, 5, 6), (2, 3, 6, 7)), ((1, 6, 67, 33), (1, 6, 33, 50))),
     "attention": (lambda: _attention, ((2, 2, 5, 8),) * 3, ((1, 4, 70, 16),) * 3),
+    "causal attention": (lambda: _causal, ((2, 2, 5, 8),) * 3, ((1, 2, 70, 16),) * 3),
     "convolution": (lambda: nn.Conv2d(3, 20, 3, padding=1), ((2, 3, 8, 8),), ((1, 3, 30, 31),)),
     "depthwise": (lambda: nn.Conv2d(6, 6, 3, padding=1, groups=6), ((2, 6, 8, 8),), ((2, 6, 30, 31),)),
     "pool": (lambda: nn.Sequential(nn.MaxPool2d(3, 2), nn.BatchNorm2d(4)), ((2, 4, 9, 9),), ((3, 4, 31, 33),)),

@@ -120,13 +120,15 @@ class Contraction:
             )
         with self.f.at(**k, **{self.columns.var: ZERO}):
             logical = self.f.size(right.index)  # batch * k * n
-        depth, start = self.f.size(self.panels.k), ZERO
+        depth, start, whole = self.f.size(self.panels.k), ZERO, self.f.size(self.panels.n)
         if self.panels.batch != 1:
-            batch = b.udiv(logical, b.intrinsic("smax", [ONE, b.mul(depth, n)]))  # of no elements: no matter which
+            batch = b.udiv(logical, b.intrinsic("smax", [ONE, b.mul(depth, whole)]))  # of no elements: no matter which
             start = b.mul(batch, b.mul(depth, self.f.size(self.panels.padded_n)))
         place = b.add(start, b.mul(first, depth))
-        width = b.and_(b.add(live, PANEL_ALIGN - 1), -PANEL_ALIGN)
-        return Panel(first, live, width, b.offset(buffer, elem, place), width)
+        width = step = b.and_(b.add(live, PANEL_ALIGN - 1), -PANEL_ALIGN)
+        if self.columns.extent != self.panels.n:  # the loop may end before the matrix does
+            step = b.intrinsic("smin", [const("i64", PANEL_WIDTH), b.sub(self.f.size(self.panels.padded_n), first)])
+        return Panel(first, live, width, b.offset(buffer, elem, place), step)
 
     # -- rows ---------------------------------------------------------------------------------
     def _rows(self, begin: Val, end: Val, panel: Panel) -> None:

@@ -1,8 +1,9 @@
 """Builds the grouped graph: every tensor is made by a fusion group, and what is left are names, guards
 and builtins of the runtime.
 
-Top-level nodes of the result: `fusion::map|row|contract|join|scan|scatter|pack(inputs...)`, `prim::reshape` where it
-only names memory that exists (no kernel), ops of the kind BUILTIN, and `prim::guard`. Inputs and outputs are as before.
+Top-level nodes of the result: `fusion::map|row|contract|attention|join|scan|scatter|pack(inputs...)`, `prim::reshape`
+where it only names memory that exists (no kernel), ops of the kind BUILTIN, and `prim::guard`. Inputs and outputs are
+as before.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import heapq
 from dataclasses import replace
 
+from unmoor.fusion.attention import join_attention
 from unmoor.fusion.grow import Group, grow
 from unmoor.fusion.nodes import Flow, is_inline
 from unmoor.fusion.operands import RESHAPE, prepare
@@ -24,7 +26,7 @@ def fuse(graph: Graph) -> Graph:
     """A typed graph with its nodes in fusion groups. Needs dead code gone; leaves guards in their order."""
     prepared, anchors = prepare(graph)
     flow = Flow(prepared, anchors)
-    return _Assembly(flow, grow(flow)).graph()
+    return _Assembly(flow, join_attention(flow, grow(flow))).graph()
 
 
 class _Assembly:

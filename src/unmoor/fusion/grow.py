@@ -19,7 +19,7 @@ LARGEST = 64  # nodes of a group: longer kernels gain nothing, and take ever lon
 
 @dataclass(eq=False)
 class Group:
-    """Nodes that share a kernel. `kind` is map, row (with reductions), contract, join, scan, scatter or pack.
+    """Nodes that share a kernel. `kind`: map, row (with reductions), contract, join, scan, scatter, pack, attention.
 
     A builtin of the runtime is a group of its own, so that what makes groups sees the way through it.
     """

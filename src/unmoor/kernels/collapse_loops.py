@@ -1,7 +1,8 @@
 """Loop pass: merges perfectly nested loops that walk memory as one.
 
 Loops over i < A and j < B become one over i < A*B where every index holds i and j only as (i*B + j) times something.
-The same for neighbouring axes of a Fold. A Contract keeps its row and column loops.
+The same for neighbouring axes of a Fold. A Contract keeps its row and column loops, and so does what writes panels:
+elements next to each other lie so only within a row of a panel.
 """
 
 from __future__ import annotations
@@ -9,25 +10,21 @@ from __future__ import annotations
 from dataclasses import replace
 
 from unmoor.ir.dim import Dim, sym
-from unmoor.ir.kernel import Contract, Fold, Kernel, Let, Loop, Stmt
-from unmoor.ir.walk import extents_of, indices_of, rewrite_dims_of, walk
+from unmoor.ir.kernel import Contract, Fold, Kernel, Let, Loop, Stmt, Store
+from unmoor.ir.walk import extents_of, indices_of, rewrite_dims_of
 
 
 def collapse_loops(kernel: Kernel) -> Kernel:
-    """The kernel with as few loops as its indices allow. Needs unique loop variables; changes no values.
-
-    A kernel that writes panels keeps its loops: elements next to each other lie so only within a row of a panel.
-    """
-    if any(b.panels is not None and b.role == "out" for b in kernel.buffers):
-        return kernel
-    return replace(kernel, body=_collapse(kernel.body))
+    """The kernel with as few loops as its indices allow. Needs unique loop variables; changes no values."""
+    panels = frozenset(b.name for b in kernel.buffers if b.panels is not None and b.role == "out")
+    return replace(kernel, body=_collapse(kernel.body, panels))
 
 
-def _collapse(loop: Loop) -> Loop:
-    body = tuple(_inner(s) for s in loop.body)
+def _collapse(loop: Loop, panels: frozenset[str]) -> Loop:
+    body = tuple(_inner(s, panels) for s in loop.body)
     loop = replace(loop, body=body)
     while len(loop.body) == 1 and isinstance(inner := loop.body[0], Loop):
-        if any(isinstance(s, Contract) for s in walk((inner,))):
+        if _is_of_tiles(inner, panels):
             break
         merged = _merge((loop.var, loop.extent), (inner.var, inner.extent), inner.body)
         if merged is None:
@@ -36,11 +33,17 @@ def _collapse(loop: Loop) -> Loop:
     return loop
 
 
-def _inner(stmt: Stmt) -> Stmt:
+def _is_of_tiles(loop: Loop, panels: frozenset[str]) -> bool:
+    """Whether a loop is over the rows or columns of a contraction, or of a matrix that goes into panels."""
+    inside = [*loop.body, *(s for inner in loop.body if isinstance(inner, Loop) for s in inner.body)]
+    return any(isinstance(s, Contract) or (isinstance(s, Store) and s.buffer in panels) for s in inside)
+
+
+def _inner(stmt: Stmt, panels: frozenset[str]) -> Stmt:
     if isinstance(stmt, Loop):
-        return _collapse(stmt)
+        return _collapse(stmt, panels)
     if isinstance(stmt, Fold):
-        fold = replace(stmt, body=tuple(_inner(s) for s in stmt.body))
+        fold = replace(stmt, body=tuple(_inner(s, panels) for s in stmt.body))
         return _collapse_axes(fold)
     return stmt
 

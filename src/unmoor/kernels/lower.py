@@ -7,6 +7,7 @@ from unmoor.ir.dim import Dim, const, product, sym
 from unmoor.ir.graph import Node, Value, tensor_type
 from unmoor.ir.kernel import Buffer, Kernel
 from unmoor.ir.op import Kind
+from unmoor.kernels.attention import lower_attention
 from unmoor.kernels.canonical import canonical
 from unmoor.kernels.collapse_loops import collapse_loops
 from unmoor.kernels.contract import PACKED, ContractLowering, lower_pack, panels_of
@@ -30,6 +31,8 @@ def lower(node: Node) -> KernelCall:
     local: tuple[Buffer, ...] = ()
     if kind == "contract":
         body = ContractLowering(node, names).lower()
+    elif kind == "attention":
+        body, local = lower_attention(node, names)
     elif kind == "pack":
         body = lower_pack(node, names)
     elif kind == "join":

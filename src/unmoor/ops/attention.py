@@ -51,7 +51,7 @@ def scaled_dot_product_attention(
     factor = scale if scale is not None else 1 / math.sqrt(b.facts.int_of(width))
     scores = b.emit("aten::mul", matmul(b, query, transpose(b, key, -2, -1)), factor)
     if causal:
-        mask = _lower_triangle(b, *b.type_of(scores).shape[-2:])
+        mask = b.emit("prim::lower_triangle", *b.type_of(scores).shape[-2:])
     if mask is not None and b.type_of(mask).dtype is bool_:
         scores = b.emit("aten::where", mask, scores, -math.inf)
     elif mask is not None:
@@ -71,11 +71,6 @@ def _repeat_heads(b: Builder, x: Any, heads: Any) -> Any:
     times = const(b.facts.int_of(heads) // b.facts.int_of(own))
     wide = expand(b, b.emit("prim::reshape", x, (*batch, own, const(1), n, d)), (*batch, own, times, n, d))
     return b.emit("prim::reshape", wide, (*batch, own * times, n, d))
-
-
-def _lower_triangle(b: Builder, rows: Any, columns: Any) -> Any:
-    row = b.emit("prim::reshape", b.emit("prim::iota", rows), (rows, const(1)))
-    return b.emit("aten::le", b.emit("prim::iota", columns), row)
 
 
 def _reference(

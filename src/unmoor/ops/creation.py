@@ -12,7 +12,7 @@ from unmoor.errors import SignatureError, Unsupported
 from unmoor.ir.dim import Dim, dim
 from unmoor.ir.graph import Value
 from unmoor.ir.op import ULP, Builder, Kind, Op, Sample
-from unmoor.ir.scalar import IndexValue, Number
+from unmoor.ir.scalar import IndexValue, Number, apply
 from unmoor.ir.types import TensorType
 from unmoor.ops.family import EVERY, EXACT, FLOATS, composite, in_dtype, number_type
 from unmoor.ops.samples import Ints, Rand
@@ -45,6 +45,20 @@ FULL = Op(
         IndexValue(value) if isinstance(value, Dim) else Number(dtype, value)
     ),
     dtypes=("f32",),
+)
+LOWER_TRIANGLE = Op(
+    "prim::lower_triangle",
+    parse_schema("(int rows, int columns) -> Tensor"),
+    Kind.CREATE,
+    lambda facts, rows, columns: TensorType(bool_, (dim(rows), dim(columns))),
+    lambda rows, columns: np.tri(rows, columns, dtype=bool),
+    (),
+    lambda d: [Sample((3, 5))],
+    EXACT,
+    lower=lambda index, type_, rows, columns: apply("le", IndexValue(index[1]), IndexValue(index[0])),
+    dtypes=("bool",),
+    doc="Which keys causal attention lets a query see: column <= row. Nothing is read or computed of the others, where "
+    "a kernel can leave them out.",
 )
 
 
@@ -210,6 +224,7 @@ def _like(name: str, value: Any) -> list[Op]:
 CREATION: list[Op] = [
     IOTA,
     FULL,
+    LOWER_TRIANGLE,
     *_like("zeros", 0),
     *_like("ones", 1),
     _op(
