@@ -152,6 +152,11 @@ def halve_until_small(x):
     return x
 
 
+@exhibit(145300, "torch.cond on data", SIGNS)
+def positive_or_not(x):
+    return torch.cond(x.sum() > 0, lambda x: x * 2, lambda x: x.exp() - 1, (x,))
+
+
 # -- sizes --------------------------------------------------------------------------------------------
 @exhibit(12580, "size becomes a constant")
 def arange_of_a_size(x):

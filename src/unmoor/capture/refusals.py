@@ -12,7 +12,7 @@ from unmoor.ir.graph import Source
 
 def refuse(source: Source, what: str, way_out: str = "") -> Unsupported:
     """Unsupported with the user's line first, the line's text last."""
-    caller = own_source(source)
+    caller = source.caller or own_source(source)
     called = f", called from {caller}" if str(caller) else ""
     place = f"{source}{called}: " if str(source) else ""
     line = f"\n    {source.text}" if source.text else ""

@@ -89,15 +89,26 @@ def shown_name(filename: str) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _source(filename: str, line: int, module: str) -> Source:
-    return Source(shown_name(filename), line, linecache.getline(filename, line).strip(), module)
+def _source(filename: str, line: int, module: str, caller: str) -> Source:
+    return Source(shown_name(filename), line, linecache.getline(filename, line).strip(), module, caller)
+
+
+def _caller(frame: FrameType) -> str:
+    """The user's own innermost line, where that of `frame` is a library's."""
+    filename = frame.f_code.co_filename
+    if not is_library(filename):
+        return ""
+    outer: FrameType | None = frame
+    while outer is not None and is_library(outer.f_code.co_filename):
+        outer = outer.f_back
+    return "" if outer is None else f"{shown_name(outer.f_code.co_filename)}:{outer.f_lineno}"
 
 
 def source_of(frame: FrameType | None, module: str = "") -> Source:
     """The line that a frame is at."""
     if frame is None:
         return Source(module=module) if module else NOWHERE
-    return _source(frame.f_code.co_filename, frame.f_lineno or 0, module)
+    return _source(frame.f_code.co_filename, frame.f_lineno or 0, module, _caller(frame))
 
 
 def is_literal(source: Source) -> bool:

@@ -10,7 +10,7 @@ def refuse_pinned(compiled: Compiled) -> None:
     """SignatureError, with the line, where a program of the example fixes a dim that the user named."""
     for pin in compiled.pinned:
         source = pin.source
-        line = f"{source.file}:{source.line} `{source.text}`" if source.file else "the program"
+        line = f"{source.led} `{source.text}`" if source.file else "the program"
         if not pin.value.isdecimal():
             raise SignatureError(
                 f"`dims` has the names {pin.value} and {pin.name}, and {line} needs these dims to be equal: give them "

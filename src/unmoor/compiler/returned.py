@@ -34,5 +34,5 @@ def check_returned(recording: Recording, compiled: Compiled) -> None:
 def _maker(graph: Graph, output: object) -> str:
     for node in graph.nodes:
         if output in node.outputs:
-            return f"{node.op} ({node.source.file}:{node.source.line})" if node.source.file else node.op
+            return f"{node.op} ({node.source.led})" if node.source.file else node.op
     return "an input or a constant"

@@ -71,16 +71,27 @@ from unmoor.ir.types import TENSOR, TensorType, Type
 
 @dataclass(frozen=True)
 class Source:
-    """Where an op stands in the user's program: file, 1-based line, that line's text, module path."""
+    """Where an op stands in the user's program: file, 1-based line, that line's text, module path.
+
+    Of a line in a library, `caller` is the user's own that led there, as `train.py:12`: for the texts of errors while
+    one compiles, so files and the text of graphs are without it.
+    """
 
     file: str = ""
     line: int = 0
     text: str = ""
     module: str = ""
+    caller: str = field(default="", compare=False)
 
     def __str__(self) -> str:
         where = f"{self.file}:{self.line}" if self.file else ""
         return f"{where} ({self.module})".strip() if self.module else where
+
+    @property
+    def led(self) -> str:
+        """The line, with the user's own that led there: `masking.py:369, called from train.py:12`; "" for none."""
+        called = f", called from {self.caller}" if self.caller else ""
+        return f"{self.file}:{self.line}{called}" if self.file else ""
 
 
 NOWHERE = Source()

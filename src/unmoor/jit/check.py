@@ -260,4 +260,4 @@ def _sizes(dims: tuple[Dim, ...], env: dict[str, int]) -> tuple[int, ...]:
 
 
 def _at(source: Source) -> str:
-    return f"{source.file}:{source.line} `{source.text}`"
+    return f"{source.led} `{source.text}`"

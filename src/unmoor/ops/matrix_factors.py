@@ -243,6 +243,31 @@ def turned(b: Builder, x: Any) -> Any:
     return b.emit("aten::mT", x)
 
 
+# In parts of the largest: where two values of a matrix are closer, rounding turns their vectors, here and in eager
+# PyTorch, by more than outputs may be off.
+CLOSE = {"f32": 2.5e-4, "f64": 1e-6}
+ROUNDINGS = 32.0  # epsilons, for each row, that no number is told from 0 in
+
+
+def apart(b: Builder, a: Any, values: Any, gaps: Any, last: Any, message: str) -> None:
+    """A guard: the gaps between values of a matrix are wide, and the last number, if any, is wide enough or not 0.
+
+    In a square matrix the last vector follows from the others, but for the sign, which is only open where it is 0.
+    """
+    dtype, count = b.type_of(a).dtype, b.type_of(values).shape[-1]
+    size = b.emit("aten::amax", b.emit("aten::abs", values), (-1,), True)
+    rows = b.emit("prim::cast", b.emit("prim::full", (), count, i64), dtype)
+    rounded = b.emit("aten::mul", rows, ROUNDINGS * float(np.finfo(dtype.numpy).eps))
+    close = b.emit("aten::clamp_min", rounded, CLOSE[dtype.name])
+    holds = b.emit("aten::all", b.emit("aten::gt", gaps, b.emit("aten::mul", size, close)), None, False)
+    if last is not None:
+        m, n = b.type_of(a).shape[-2:]
+        least = b.emit("aten::mul", size, rounded if b.facts.equal(m, n) else close)
+        wide = b.emit("aten::all", b.emit("aten::gt", last, least), None, False)
+        holds = b.emit("aten::logical_and", holds, wide)
+    b.guard(holds, True, message)
+
+
 def factored(
     name: str, schema: str, decompose: Callable[..., Any], *samples: tuple[Any, ...], overloads: str = "default"
 ) -> Op:

@@ -10,9 +10,14 @@ from unmoor.dtypes import i64
 from unmoor.errors import Unsupported
 from unmoor.ir.op import Builder, Op
 from unmoor.ir.types import TensorType
-from unmoor.ops.linear_systems import inv
-from unmoor.ops.matrix_factors import factored, matrix, turned, well
+from unmoor.ops.linear_systems import diagonal, inv
+from unmoor.ops.matrix_factors import apart, factored, matrix, turned, well
 from unmoor.ops.samples import Rand
+
+DEPENDENT = (
+    "a matrix whose columns depend on each other, or almost so, leaves its factors open, so that they may not be eager "
+    "PyTorch's\n  fix: torch.linalg.svdvals(x) tells which rank it has"
+)
 
 
 def qr(b: Builder, a: Any, mode: str) -> tuple[Any, Any]:
@@ -22,6 +27,10 @@ def qr(b: Builder, a: Any, mode: str) -> tuple[Any, Any]:
         raise Unsupported(f"qr with the mode {mode!r} is not supported: take the second of torch.linalg.qr(x)")
     least = m if b.facts.at_most(m, n) else n
     made = b.emit_all("prim::qr", a, m if mode == "complete" else least)
+    if not any(b.facts.equal(d, 0) for d in (m, n)):
+        pivots = b.emit("aten::abs", diagonal(b, made[1]))
+        before, last = (b.emit("aten::narrow", pivots, -1, *at) for at in ((0, least - 1), (least - 1, 1)))
+        apart(b, a, pivots, before, last, DEPENDENT)
     return made[0], made[1]
 
 

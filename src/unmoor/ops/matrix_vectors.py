@@ -16,25 +16,22 @@ from unmoor.ir.dim import const
 from unmoor.ir.op import Builder, Op
 from unmoor.ops.formula import FAR, Aten, formula
 from unmoor.ops.linear_systems import cholesky, diagonal, inv, is_vector, lu_factor, solve, spread_out
-from unmoor.ops.matrix_factors import factored, matrix, turned, well
+from unmoor.ops.matrix_factors import ROUNDINGS, apart, factored, matrix, turned, well
 from unmoor.ops.matrix_spectra import mirrored, values_and_vectors
 from unmoor.ops.samples import Rand
 
-OPEN = "a matrix with {} leaves its vectors open, so that they are not eager PyTorch's; {} gives the values alone"
-GAP = 32.0  # epsilons, for each row, that values must differ by
+OPEN = (
+    "a matrix with {}, or almost so, leaves its vectors open, so that they may not be eager PyTorch's\n"
+    "  fix: {} gives the values alone"
+)
 
 
 def _apart(b: Builder, a: Any, s: Any, also_zero: bool, message: str) -> None:
     """A guard: neighbours of `s`, sorted, differ, and with `also_zero` differ from 0."""
-    dtype, count = b.type_of(a).dtype, b.type_of(s).shape[-1]
-    size = b.emit("aten::amax", b.emit("aten::abs", s), (-1,), True)
-    rows = b.emit("prim::cast", b.emit("prim::full", (), count, i64), dtype)
-    least = b.emit("aten::mul", size, b.emit("aten::mul", rows, GAP * float(np.finfo(dtype.numpy).eps)))
+    count = b.type_of(s).shape[-1]
     after, before = (b.emit("aten::narrow", s, -1, start, count - 1) for start in (1, 0))
     gaps = b.emit("aten::abs", b.emit("aten::sub", after, before))
-    if also_zero:
-        gaps = b.emit("aten::cat", (gaps, b.emit("aten::amin", s, (-1,), True)), -1)
-    b.guard(b.emit("aten::all", b.emit("aten::gt", gaps, least), None, False), True, message)
+    apart(b, a, s, gaps, b.emit("aten::amin", s, (-1,), True) if also_zero else None, message)
 
 
 def svd(b: Builder, a: Any, full: bool, driver: Any = None) -> tuple[Any, Any, Any]:
@@ -43,7 +40,7 @@ def svd(b: Builder, a: Any, full: bool, driver: Any = None) -> tuple[Any, Any, A
     if any(b.facts.equal(d, 0) for d in (m, n)):
         raise Unsupported("svd of a matrix without elements is not supported")
     u, s, v = values_and_vectors(b, a)
-    _apart(b, a, s, True, OPEN.format("equal singular values, or one that is 0,", "torch.linalg.svdvals(x)"))
+    _apart(b, a, s, True, OPEN.format("equal singular values, or one that is 0", "torch.linalg.svdvals(x)"))
     if full:
         u, v = (_completed(b, w) for w in (u, v))
     return u, s, turned(b, v)
@@ -99,7 +96,8 @@ def lstsq(b: Builder, a: Any, x: Any, rcond: Any, driver: Any) -> tuple[Any, Any
         raise SignatureError(f"lstsq of {type_} and {b.type_of(x)}: their sizes do not fit")
     q, r = b.emit_all("prim::qr", a if tall else turned(b, a), least)
     pivots = b.emit("aten::abs", diagonal(b, r))
-    small = b.emit("aten::mul", b.emit("aten::amax", pivots, (-1,), True), GAP * float(np.finfo(type_.dtype.numpy).eps))
+    epsilons = ROUNDINGS * float(np.finfo(type_.dtype.numpy).eps)
+    small = b.emit("aten::mul", b.emit("aten::amax", pivots, (-1,), True), epsilons)
     whole = b.emit("aten::all", b.emit("aten::gt", pivots, small), None, False)
     b.guard(whole, True, "lstsq of a matrix without full rank is not supported: use torch.linalg.pinv(a) @ b")
     if tall:

@@ -228,6 +228,8 @@ class TypedBuilder:
 
     def guard(self, condition: Value, expected: bool, message: str, told: tuple[Arg, ...] = ()) -> None:
         """Append a guard on a 0-dim bool tensor. `told` may have the number that the message is about."""
+        if self.source.caller and "called from" not in message:  # what capture guards tells the line's text, too
+            message = f"{message}\n  called from {self.source.caller}"
         self.nodes.append(Node("prim::guard", (condition, expected, message, *told), (), self.source))
 
     def places(self, mask: Value) -> Value:

@@ -136,7 +136,7 @@ class _Reverse:
         return self.b.emit("prim::full", type_.shape, 0.0, type_.dtype)
 
     def _refusal(self, step: Step) -> Unsupported:
-        where = f" ({step.source.file}:{step.source.line})" if step.source.file else ""
+        where = f" ({step.source.led})" if step.source.file else ""
         return Unsupported(
             f"the gradient of {step.name}{where} is not supported: compute that part under torch.no_grad(), or "
             "write it with other operations"

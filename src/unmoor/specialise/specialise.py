@@ -91,7 +91,8 @@ class _Refusal(NotTraced):
     """A guard that sizes decide, and that refuses them."""
 
     def __init__(self, source: Source, message: str, number: Arg = None, now: Arg = None) -> None:
-        super().__init__(f"{_at(source, ' ')}{message if now is None else message.replace(ANOTHER, f'is {now}')}")
+        place = f"{source.file}:{source.line} " if source.file else ""
+        super().__init__(f"{place}{message if now is None else message.replace(ANOTHER, f'is {now}')}")
         self.source, self.message, self.number = source, message, number
 
 
@@ -461,5 +462,5 @@ def _literal_dims(arg: Arg) -> Arg:
     return tuple(_literal_dims(a) for a in arg) if isinstance(arg, tuple) else plain(arg)
 
 
-def _at(source: Source, end: str = ": ") -> str:
-    return f"{source.file}:{source.line}{end}" if source.file else ""
+def _at(source: Source) -> str:
+    return f"{source.led}: " if source.file else ""

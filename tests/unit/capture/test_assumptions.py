@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import random
+import re
 import statistics
 import sys
 
@@ -12,6 +13,7 @@ import torch
 from torch import nn
 
 import unmoor
+from unmoor.errors import VerifyError
 from unmoor.jit.assumptions import SCREEN
 
 TABLE = torch.ones(2)
@@ -318,6 +320,64 @@ def test_what_a_library_does_not_support_is_told_with_the_users_own_line(library
         unmoor.Unsupported, match=rf"^masking/airy.py:3, called from {HERE}:\d+: the op .*docs/add-an-op.md"
     ):
         unmoor.trace(lambda x: airy.f(x), torch.ones(2, 2))
+
+
+LIBRARY = """import torch
+def vectors(x):
+    return torch.linalg.svd(x).U
+def eigenvectors(x):
+    return torch.linalg.eigh(x).eigenvectors
+def part(x):
+    return x.view(2, -1)
+def quotient(x):
+    return 6 // x.long()
+def spread(x):
+    return torch.linalg.eigh(x).eigenvectors.abs()
+def loss(w, x):
+    torch.linalg.inv(x * w).sum().backward()
+    return w.grad.clone()
+count = [0]
+def counted(x):
+    count[0] += 1
+    return x * count[0]
+"""
+FREE_SIGNS = "the result depends on the signs of these vectors"
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "then", "kind", "told"),
+    [
+        ("vectors", torch.randn(3, 3), None, unmoor.Unsupported, rf"^L:3, called from H: {FREE_SIGNS}"),
+        ("eigenvectors", torch.randn(3, 3), None, unmoor.Unsupported, rf"^L:5, called from H: {FREE_SIGNS}"),
+        (
+            "part",
+            torch.ones(4, 4),
+            torch.ones(3, 3),
+            unmoor.SignatureError,
+            r"made either: L:7, called from H: aten::v",
+        ),
+        ("quotient", ONES, 0 * ONES, unmoor.NotTraced, r"^L:9 divides integers by zero.*\n  called from H$"),
+        ("spread", torch.randn(3, 3), torch.eye(3), unmoor.NotTraced, r"^L:11 .*\n  fix: .*alone\n  called from H$"),
+        ("loss", torch.eye(3), None, unmoor.Unsupported, r"the gradient of prim::lu_solve \(L:13, called from H\)"),
+        ("counted", ONES, None, VerifyError, r"aten::mul at L:18, called from H `return x \* count\[0\]`"),
+    ],
+)
+def test_every_refusal_in_a_library_names_the_users_own_line(
+    library, tmp_path, name: str, given, then, kind: type, told: str
+) -> None:
+    (tmp_path / "site-packages" / "masking" / "more.py").write_text(LIBRARY)
+    more = importlib.import_module("masking.more")
+    w = torch.ones(3, requires_grad=True)
+    called = getattr(more, name)
+    program = (lambda x: called(w, x)) if name == "loss" else (lambda x: called(x))
+    with pytest.raises(kind) as error:
+        traced = unmoor.trace(program, given)
+        if then is None:
+            unmoor.save(traced, tmp_path / "x.unmoor")
+        traced(given if then is None else then)
+    pattern = told.replace("L:", "masking/more.py:").replace("H", rf"{HERE}:\d+")
+    assert re.search(pattern, str(error.value)), error.value
+    sys.modules.pop("masking.more")
 
 
 def test_a_condition_in_the_standard_library_is_told_with_its_place() -> None:
