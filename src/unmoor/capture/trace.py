@@ -278,7 +278,7 @@ class _Trace:
     def _call_again(self, call: Any, first: Any, left: dict[str, Place], outside: dict[str, Any]) -> None:
         """Where the call changed Python state: Unsupported if a second call, from that state, gives something else."""
         now = outer_numbers(self.fn)
-        names = [*left, *(name for name, value in outside.items() if now.get(name) != value)]
+        names = [*left, *(name for name in {**outside, **now} if now.get(name) != outside.get(name))]
         if not names:
             return
         if self.tape.decisions:

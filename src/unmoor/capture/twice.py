@@ -14,6 +14,7 @@ from types import FunctionType, MethodType
 from typing import Any
 
 import torch
+from torch import nn
 
 from unmoor.capture.modules import MISSING
 from unmoor.capture.numbers import Float, Int
@@ -32,11 +33,16 @@ def outer_numbers(fn: object) -> dict[str, Any]:
 
 
 def _outer(fn: object) -> dict[str, Any]:
-    """What a function reaches by its closure and its globals."""
-    function = fn.__func__ if isinstance(fn, MethodType) else fn
-    if not isinstance(function, FunctionType):
-        return {}
+    """What a function reaches by its closure, its globals and its own attributes; the lists and dicts of a module."""
+    owner, function = (fn.__self__, fn.__func__) if isinstance(fn, MethodType) else (fn, fn)
     found: dict[str, Any] = {}
+    if isinstance(owner, nn.Module):
+        for path, module in owner.named_modules():
+            held = {n: v for n, v in vars(module).items() if not n.startswith("_") and type(v) in (list, dict)}
+            found |= {f"{path}.{name}".lstrip("."): value for name, value in held.items()}
+    if not isinstance(function, FunctionType):
+        return found
+    found |= {f"{function.__name__}.{name}": value for name, value in vars(function).items()}
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=False):
         try:
             found[name] = cell.cell_contents

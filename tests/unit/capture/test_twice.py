@@ -64,6 +64,36 @@ def closed_over():
     return f
 
 
+class History(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def forward(self, x):
+        self.seen.append(x)
+        return x * len(self.seen)
+
+
+class Nested(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = History()
+
+    def forward(self, x):
+        return self.inner(x)
+
+
+class Logging(History):
+    def forward(self, x):
+        self.seen.append(tuple(x.shape))
+        return x + 1
+
+
+def own_attribute(x):
+    own_attribute.calls = getattr(own_attribute, "calls", 0) + 1
+    return x * own_attribute.calls
+
+
 @pytest.mark.parametrize(
     ("name", "fn"),
     [
@@ -72,6 +102,9 @@ def closed_over():
         ("mean", KeepsFirst()),
         ("calls", global_counter),
         ("history", closed_over()),
+        ("seen", History()),
+        ("inner.seen", Nested()),
+        ("own_attribute.calls", own_attribute),
     ],
 )
 def test_counted_calls_are_refused(name, fn):
@@ -81,6 +114,8 @@ def test_counted_calls_are_refused(name, fn):
 
 def test_what_is_only_kept_or_logged_is_fine(replay):
     replay(Memo(), torch.rand(3)).agrees(torch.rand(3))
+    logging = Logging()
+    replay(logging, torch.rand(3)).agrees(torch.rand(5))
     log = []
 
     def logs(x):
