@@ -15,6 +15,7 @@ from unmoor.errors import Unsupported
 PICTURES = ((2, 3, 8, 8), (1, 3, 9, 5))
 ROWS = ((3, 8), (5, 7), (1, 1))
 SQUARE = ((3, 3),)
+EMPTIES = ((3, 4), (0, 4), (3, 0), (0, 0))
 
 
 def _identity(x: torch.Tensor) -> torch.Tensor:
@@ -36,6 +37,9 @@ FUNCTIONS: list[tuple[str, Callable[..., Any], tuple[tuple[int, ...], ...]]] = [
     ("matrix_power", lambda x: torch.linalg.matrix_power(x + torch.eye(3), 3), SQUARE),
     ("a product with itself", lambda x: (x @ x.T + 1) @ (x @ x.T + 1), ROWS),
     ("a row alone", lambda x: x @ (torch.arange(42000.0).view(600, 70).sin() / 600), ((5, 600), (1, 600), (2, 600))),
+    ("softmax along nothing", lambda x: x.softmax(-1), EMPTIES),
+    ("log_softmax along nothing", lambda x: F.log_softmax(x, 0), EMPTIES),
+    ("attention without keys", lambda x: F.scaled_dot_product_attention(x.new_ones(2, 4), x, x), EMPTIES[:2]),
     ("weight norm", lambda x: torch._weight_norm(x, x[:, :1], 0), ROWS),
 ]
 

@@ -24,19 +24,19 @@ def softmax(b: Builder, x: Any, dim: int, dtype: DType | None) -> Any:
     x = _cast(b, x, dtype)
     if not b.type_of(x).rank:
         return b.emit("aten::div", x, x)
-    shifted = b.emit("aten::sub", x, _max_or_zero(b, x, dim))
+    if not b.facts.at_most(1, b.type_of(x).shape[dim]):
+        return b.emit("aten::exp", x)  # without elements, as there is nothing along the axis
+    shifted = b.emit("aten::sub", x, b.emit("aten::amax", x, (dim,), True))
     e = b.emit("aten::exp", shifted)
     return b.emit("aten::mul", e, b.emit("aten::reciprocal", b.emit("aten::sum", e, (dim,), True, None)))
-
-
-def _max_or_zero(b: Builder, x: Any, dim: int) -> Any:
-    return b.emit("aten::amax", x, (dim,), True)
 
 
 def log_softmax(b: Builder, x: Any, dim: int, dtype: DType | None) -> Any:
     """x - max - log(sum(exp(x - max))), along one axis."""
     x = _cast(b, x, dtype)
-    shifted = b.emit("aten::sub", x, _max_or_zero(b, x, dim))
+    if b.type_of(x).rank and not b.facts.at_most(1, b.type_of(x).shape[dim]):
+        return b.emit("aten::exp", x)  # without elements, as there is nothing along the axis
+    shifted = b.emit("aten::sub", x, b.emit("aten::amax", x, (dim,), True))
     return b.emit(
         "aten::sub", shifted, b.emit("aten::log", b.emit("aten::sum", b.emit("aten::exp", shifted), (dim,), True, None))
     )
