@@ -184,6 +184,20 @@ def test_batch_norm_in_training() -> None:
     agree(Normalises, (torch.randn(2, 3, 4, 5),), (torch.randn(1, 3, 6, 2),))
 
 
+class NormalisesEach(Stateful):
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.InstanceNorm1d(3, affine=True, track_running_stats=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.norm(x)
+
+
+@pytest.mark.filterwarnings("ignore:traced in training mode")
+def test_instance_norm_with_running_statistics_in_training() -> None:
+    agree(NormalisesEach, (torch.randn(2, 3, 5),), (torch.randn(1, 3, 6),))
+
+
 def draws(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
     return (
         torch.rand_like(x),

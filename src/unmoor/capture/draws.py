@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -87,12 +88,42 @@ def _dropout(r: Recorder, a: Bound, dtype: DType) -> Value:
     return _emit(r, "unmoor::dropped", r.argument(x), _bits_like(r, x), r.argument(a["p"]))
 
 
-def _feature_dropout(r: Recorder, a: Bound, dtype: DType) -> Value:
-    """Whole channels, which are axis 1."""
-    x = a["input"] if "input" in a else a["self"]
+def _bits_of_channels(r: Recorder, x: torch.Tensor) -> Value:
+    """Bits for whole channels, which are axis 1."""
     rank = r.rank(x, x.dim())
-    size = [r.size(x, axis, x.size(axis)) if axis < 2 else 1 for axis in range(rank)]
-    return _emit(r, "unmoor::dropped", r.argument(x), _bits(r, size), r.argument(a["p"]))
+    return _bits(r, [r.size(x, axis, x.size(axis)) if axis < 2 else 1 for axis in range(rank)])
+
+
+def _feature_dropout(r: Recorder, a: Bound, dtype: DType) -> Value:
+    x = a["input"] if "input" in a else a["self"]
+    return _emit(r, "unmoor::dropped", r.argument(x), _bits_of_channels(r, x), r.argument(a["p"]))
+
+
+def _alpha_dropout(bits_of: Callable[[Recorder, torch.Tensor], Value]) -> Draw:
+    """Dropped elements get SELU's least value, and all are moved so that mean and variance stay
+    (Klambauer et al. 2017)."""
+
+    def drop(r: Recorder, a: Bound, dtype: DType) -> Value:
+        x = a["input"] if "input" in a else a["self"]
+        p = float(a["p"])
+        if p == 1:
+            return _emit(r, "aten::mul", r.argument(x), 0.0)
+        least = 1.7580993408473766
+        scale = 1 / math.sqrt((least * least * p + 1) * (1 - p))
+        kept = _emit(r, "aten::ge", _emit(r, "unmoor::uniform", bits_of(r, x), f32), p)
+        kept = _emit(r, "aten::to", kept, dtype)
+        shift = _scaled(r, _emit(r, "aten::sub", kept, 1, 1), least * scale, least * scale * p)
+        return _emit(r, "aten::add", _emit(r, "aten::mul", r.argument(x), _emit(r, "aten::mul", kept, scale)), shift, 1)
+
+    return drop
+
+
+def _random_slopes(r: Recorder, a: Bound, dtype: DType) -> Value:
+    """rrelu in training mode: a slope for each element that is not above zero."""
+    x = r.argument(a["self"])
+    uniform = _emit(r, "unmoor::uniform", _bits_like(r, a["self"]), dtype)
+    sloped = _emit(r, "aten::mul", x, _scaled(r, uniform, a["upper"] - a["lower"], a["lower"]))
+    return _emit(r, "aten::where", _emit(r, "aten::le", x, 0), sloped, x)
 
 
 _UNIFORM, _NORMAL = _of("unmoor::uniform"), _of("unmoor::normal")
@@ -119,7 +150,17 @@ DRAWS: dict[str, Draw] = {
     "dropout_.default": _dropout,
     "feature_dropout.default": _feature_dropout,
     "feature_dropout_.default": _feature_dropout,
+    "alpha_dropout.default": _alpha_dropout(_bits_like),
+    "alpha_dropout_.default": _alpha_dropout(_bits_like),
+    "feature_alpha_dropout.default": _alpha_dropout(_bits_of_channels),
+    "feature_alpha_dropout_.default": _alpha_dropout(_bits_of_channels),
+    "rrelu.default": _random_slopes,
+    "rrelu_.default": _random_slopes,
 }
+# Dropouts that are not at work hand on what they are given.
+DROPOUTS = frozenset(
+    f"aten::{name}" for name in ("dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout")
+)
 LIKE = ("rand_like.default", "randn_like.default", "randint_like.default", "randint_like.low_dtype")
 
 
@@ -127,6 +168,8 @@ def draws(overload: str, bound: Bound) -> bool:
     """Whether a call is a draw that we record."""
     if overload not in DRAWS:
         return False
+    if "training" in bound:
+        return bool(bound["training"])
     return "dropout" not in overload or bool(bound["train"] and bound["p"] != 0)
 
 
@@ -138,7 +181,7 @@ def record_draw(r: Recorder, func: Any, overload: str, bound: Bound, run: Callab
             "draw from the default generator, or pass the random tensor in as an argument",
         )
     target = bound["self"] if overload.partition(".")[0].endswith("_") and "self" in bound else None
-    if overload.startswith(("dropout_", "feature_dropout_")):
+    if "dropout_." in overload:
         target = bound.get("self", bound.get("input"))
     if target is not None:
         r.tracks.check_writable(r.tracks.of(target), f"the in-place op {overload.partition('.')[0]}")

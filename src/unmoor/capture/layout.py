@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from unmoor.capture.draws import DROPOUTS
 from unmoor.capture.guards import Guards
 from unmoor.capture.numbers import Number
 from unmoor.capture.refusals import refuse
@@ -21,9 +22,9 @@ from unmoor.ir.recording import EVERY, Froze
 from unmoor.ir.types import BOOL
 
 # Views that show all of their base: of a contiguous one they are contiguous at all sizes.
-WHOLE = frozenset(
+WHOLE = DROPOUTS | frozenset(
     ("aten::view", "aten::reshape", "aten::flatten", "aten::unflatten", "aten::unsqueeze", "aten::squeeze",
-     "aten::contiguous", "aten::to", "aten::detach", "aten::alias", "aten::view_as", "aten::dropout", "aten::ravel",
+     "aten::contiguous", "aten::to", "aten::detach", "aten::alias", "aten::view_as", "aten::ravel",
      "aten::reshape_as", "aten::positive", "aten::real")
 )  # fmt: skip
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from unmoor.capture.draws import DROPOUTS
 from unmoor.capture.torch_private import OpOverload
 from unmoor.capture.tracks import Track
 from unmoor.ir.graph import Arg
@@ -18,11 +19,11 @@ if TYPE_CHECKING:
     from unmoor.capture.recorder import Recorder
 
 # Views that begin where their base does.
-FROM_THE_START = frozenset(
+FROM_THE_START = DROPOUTS | frozenset(
     f"aten::{name}"
     for name in (
         "view", "reshape", "flatten", "unflatten", "unsqueeze", "squeeze", "transpose", "permute", "t", "mT",
-        "numpy_T", "expand", "expand_as", "contiguous", "to", "detach", "alias", "dropout", "ravel",
+        "numpy_T", "expand", "expand_as", "contiguous", "to", "detach", "alias", "ravel",
         "reshape_as",
     )
 )  # fmt: skip

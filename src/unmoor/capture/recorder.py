@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
@@ -11,8 +10,9 @@ import numpy as np
 import torch
 
 from unmoor import ops
+from unmoor.capture import running_statistics
 from unmoor.capture.behind import number_behind, rests_on_sizes
-from unmoor.capture.draws import draws, record_draw
+from unmoor.capture.draws import DROPOUTS, draws, record_draw
 from unmoor.capture.gradients import Differentiates, Gradients
 from unmoor.capture.guards import Guards
 from unmoor.capture.layout import Layout
@@ -27,18 +27,17 @@ from unmoor.capture.through import Derivation
 from unmoor.capture.torch_private import OpOverload, TorchDispatchMode, torch_tape
 from unmoor.capture.tracks import Track, Tracks
 from unmoor.capture.typecheck import check_type
-from unmoor.capture.wording import statistics
 from unmoor.dtypes import BY_TORCH_NAME, DType
 from unmoor.errors import Unsupported
 from unmoor.ir.graph import Arg, Node, Source, Value
 from unmoor.ir.recording import Froze
-from unmoor.ir.types import BOOL, TENSOR
+from unmoor.ir.types import TENSOR
 
 # Ops that share their argument's memory or copy it, as its strides and dtype ask.
 LOOSE = frozenset(("aten::reshape", "aten::contiguous", "aten::flatten", "aten::to", "aten::ravel", "aten::reshape_as"))
 # Ops that are views where they share memory at all, though torch's schemas do not say so.
-VIEWS = frozenset(
-    ("aten::dropout", "aten::to", "aten::einsum", "aten::expand_as", *(f"aten::atleast_{n}d" for n in (1, 2, 3)))
+VIEWS = DROPOUTS | frozenset(
+    ("aten::to", "aten::einsum", "aten::expand_as", *(f"aten::atleast_{n}d" for n in (1, 2, 3)))
 )
 UNTOLD = "aten::sum_to_size"  # shares memory where there is nothing to sum, which hangs on sizes
 COLUMNS = ("aten::nonzero_numpy", "aten::where_places")  # a tensor for each axis
@@ -146,7 +145,9 @@ class Recorder:
         assert p.op is not None
         self._check_placement(p, bound)
         if p.op.name == "aten::batch_norm" and bound["training"]:
-            return self._batch_norm_in_training(bound, lambda: self.run(func, args, kwargs))
+            return running_statistics.batch_norm(self, bound, lambda: self.run(func, args, kwargs))
+        if p.op.name == "aten::instance_norm" and bound["use_input_stats"] and bound["running_mean"] is not None:
+            return running_statistics.instance_norm(self, bound, lambda: self.run(func, args, kwargs))
         self._check_eval(p.op.name, bound)
         ours = self._our_arguments(p, bound)
         if p.inplace:
@@ -189,47 +190,6 @@ class Recorder:
             return generator
         step = self.tape.constant(np.array([0, draws]), "", "draws of a call")
         return self.tape.emit("aten::add", (generator, step, 1))[0]
-
-    def _batch_norm_in_training(self, bound: dict[str, Any], run: Callable[[], Any]) -> torch.Tensor:
-        """Batch norm by the batch's own statistics, which the running ones follow."""
-        x, mean, var = bound["input"], bound["running_mean"], bound["running_var"]
-        rank = self.rank(x, x.dim())
-        if x.dtype in (torch.float16, torch.bfloat16):
-            raise self.refusal(
-                "batch norm of half floats in training mode is not supported", "convert it with .float()"
-            )
-        for tensor in (mean, var):
-            if tensor is not None:
-                self.tracks.check_writable(self.tracks.of(tensor), "batch norm in training mode")
-                if tensor.dtype != x.dtype:
-                    raise self.refusal("batch norm in training mode wants input and statistics of one dtype")
-        data, weight, bias = (self.argument(bound[k]) for k in ("input", "weight", "bias"))
-        axes = tuple(a for a in range(rank) if a != 1)
-        self._demand_elements(x, axes)
-        result: torch.Tensor = run()
-        emit = self.tape.emit
-        (of_batch,) = emit("aten::mean", (data, axes, False, None))
-        (spread,) = emit("aten::var", (data, axes, 0, False))
-        rest = (False, bound["momentum"], bound["eps"], False)
-        (value,) = emit("aten::batch_norm", (data, weight, bias, of_batch, spread, *map(self.argument, rest)))
-        self.tracks.add(result, value, "computed")
-        momentum = bound["momentum"]
-        for tensor, new in ((mean, of_batch), (var, None)):
-            if tensor is None:
-                continue
-            track = self.tracks.of(tensor)
-            recent = new if new is not None else emit("aten::var", (data, axes, 1, False))[0]
-            (kept,) = emit("aten::mul", (self.tracks.read(track), self.argument(1 - momentum)))
-            (added,) = emit("aten::mul", (recent, self.argument(momentum)))
-            self.tracks.write(track, emit("aten::add", (kept, added, 1))[0])
-        return result
-
-    def _demand_elements(self, x: torch.Tensor, axes: tuple[int, ...]) -> None:
-        """A guard: the axes have elements, of which statistics can be taken."""
-        count = math.prod((self.size(x, a, x.size(a)) for a in axes), start=1)
-        if isinstance(count, Int):
-            condition = self.tape.pure("prim::compare", (count.node.value, 0, ">"), BOOL)
-            self.tape.guard(condition, True, statistics())
 
     def _handed_out(self, tensor: torch.Tensor) -> torch.Tensor:
         """What torch's factories return: a detached twin of what they made, since we hold on to the original."""
@@ -485,11 +445,6 @@ class Recorder:
     def _check_eval(self, name: str, bound: dict[str, Any]) -> None:
         if name == "aten::batch_norm" and bound["running_mean"] is None:
             raise self.refusal("batch norm without statistics is not supported here", "pass training=True")
-        if name == "aten::instance_norm" and bound["use_input_stats"] and bound["running_mean"] is not None:
-            raise self.refusal(
-                "instance norm runs in training mode, where it changes its running statistics",
-                "call `.eval()` on the module before tracing it",
-            )
 
 
 _MAY_CHANGE_DTYPE = (
@@ -501,6 +456,8 @@ def _draws(bound: dict[str, Any]) -> bool:
     """Whether an op that can draw random numbers does so: one with a dropout, only where that is at work."""
     if {"p", "train"} <= bound.keys():
         return bool(bound["p"] and bound["train"])
+    if "training" in bound:
+        return bool(bound["training"])
     if "dropout_p" in bound:
         return bool(bound["dropout_p"])
     return bool(bound["dropout"] and bound["train"]) if {"dropout", "train"} <= bound.keys() else True

@@ -149,8 +149,10 @@ def plan(func: OpOverload) -> Plan:
     if not schema.name.startswith("aten::"):  # an op of another library
         op, overload = None, f"{schema.name}.{schema.overload_name or 'default'}"
     names = tuple((a.name, _default(a)) for a in schema.arguments)
-    torch_names = {n for n, _ in names}
     ours = () if op is None else tuple(p.name for p in op.schema.params)
+    if inplace and ours and names[0][0] == "self":  # what is written may be `input` in the functional form
+        names = ((ours[0], names[0][1]), *names[1:])
+    torch_names = {n for n, _ in names}
     return Plan(
         overload,
         op,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from unmoor.capture.draws import DROPOUTS
 from unmoor.capture.refusals import refuse
 from unmoor.capture.tape import Tape
 from unmoor.capture.wording import Wording
@@ -14,9 +15,9 @@ from unmoor.ir.graph import Arg, Value
 from unmoor.ir.recording import EVERY, Froze
 from unmoor.ir.types import BOOL, INT
 
-SAME = frozenset(
-    ("aten::detach", "aten::alias", "aten::dropout", "aten::contiguous", "aten::to", "aten::positive", "aten::real")
-)
+SAME = DROPOUTS | {
+    "aten::detach", "aten::alias", "aten::contiguous", "aten::to", "aten::positive", "aten::real"
+}  # fmt: skip
 SWAPPED = frozenset(
     ("aten::t", "aten::transpose", "aten::numpy_T", "aten::mT", "aten::mH", "aten::swapaxes", "aten::swapdims")
 )

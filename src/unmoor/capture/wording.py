@@ -122,8 +122,8 @@ def dtype(text: str, kind: DType) -> Wording:
 
 
 def statistics() -> Wording:
-    """Batch norm in training mode: there is something to take statistics of."""
-    what = "batch norm in training mode takes statistics, of at least one element"
+    """A norm in training mode: there is something to take statistics of."""
+    what = "a norm in training mode takes statistics, of at least one element"
     return Wording(Froze.BRANCH_ON_SIZE, what, f"{what}; here there is none", "leave such a call out, as in PyTorch")
 
 

@@ -252,14 +252,17 @@ COMPOSITE: list[Op] = [
         _np_batch_norm,
         _one((Rand(3, 4, 5), Rand(4), Rand(4), Rand(4), np.array([0.5, 1.0, 2.0, 1.5]), False, 0.1, 1e-5, True)),
     ),
-    composite(
-        "aten::dropout",
-        "(Tensor input, float p, bool train) -> Tensor",
-        "default",
-        dropout,
-        lambda x, p, t: x,
-        _one((Rand(3, 4), 0.5, False)),
-        tolerance=EXACT,
+    *(
+        composite(
+            f"aten::{name}",
+            "(Tensor input, float p, bool train) -> Tensor",
+            "default",
+            dropout,
+            lambda x, p, t: x,
+            _one((Rand(3, 4), 0.5, False)),
+            tolerance=EXACT,
+        )
+        for name in ("dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout")
     ),
     composite(
         "aten::lerp",

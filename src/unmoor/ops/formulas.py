@@ -124,6 +124,11 @@ def _keep(aten: Aten, condition: Any, value: Any, x: Any) -> Any:
     return aten.cast(aten.where(condition, value, x), aten.type_of(x).dtype)
 
 
+def _hardshrink(aten: Aten, x: Any, by: float) -> Any:
+    inside = aten.logical_and(aten.ge(x, -by), aten.le(x, by))
+    return aten.where(inside, 0.0, x)
+
+
 def _softshrink(aten: Aten, x: Any, by: float) -> Any:
     middle = aten.where(aten.lt(x, -by), aten.add(x, by), aten.mul(x, 0.0))
     return aten.where(aten.gt(x, by), aten.sub(x, by), middle)
@@ -316,6 +321,7 @@ FORMULAS: list[Op] = [
         (Rand(3, 5), 0.1, 20.0),
         tolerance=EXACT,
     ),
+    formula("hardshrink", "(Tensor self, Scalar lambd=0.5) -> Tensor", _hardshrink, (Rand(3, 5), 0.5), tolerance=EXACT),
     formula("softshrink", "(Tensor self, float lambd=0.5) -> Tensor", _softshrink, (Rand(3, 5), 0.5)),
     formula(
         "celu",

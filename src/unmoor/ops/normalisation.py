@@ -43,11 +43,12 @@ def instance_norm(
     eps: float,
     cudnn: bool,
 ) -> Any:
-    """group_norm with a group per channel."""
+    """group_norm with a group per channel; by running statistics it is batch_norm."""
     if b.type_of(x).dtype is not b.type_of(x).dtype.compute:
         raise Unsupported("instance_norm of half floats, whose statistics eager rounds: convert with .float() first")
-    if not own or running_mean is not None:
-        raise Unsupported("instance_norm with running statistics: set track_running_stats=False")
+    if not own:
+        rest = (running_mean, running_var, False, momentum, eps, cudnn)
+        return b.emit("aten::batch_norm", x, weight, bias, *rest)
     return group_norm(b, x, b.facts.int_of(b.type_of(x).shape[1]), weight, bias, eps)
 
 
@@ -64,7 +65,11 @@ def _np_group_norm(
 def _np_instance_norm(
     x: np.ndarray, weight: Any, bias: Any, m: Any, v: Any, own: bool, momentum: float, eps: float, cudnn: bool
 ) -> np.ndarray:
-    return _np_group_norm(x, x.shape[1], weight, bias, eps)
+    if own:
+        return _np_group_norm(x, x.shape[1], weight, bias, eps)
+    column = (1, -1, *(1 for _ in x.shape[2:]))
+    made = (x - m.reshape(column)) / np.sqrt(v.reshape(column) + eps)
+    return np.asarray(made * weight.reshape(column) + bias.reshape(column)).astype(x.dtype)
 
 
 NORMALISATION: list[Op] = [
@@ -90,7 +95,10 @@ NORMALISATION: list[Op] = [
         "default",
         instance_norm,
         _np_instance_norm,
-        lambda d: [Sample((Rand(2, 3, 5, 4), Rand(3), Rand(3), None, None, True, 0.1, 1e-5, True))],
+        lambda d: [
+            Sample((Rand(2, 3, 5, 4), Rand(3), Rand(3), None, None, True, 0.1, 1e-5, True)),
+            Sample((Rand(2, 3, 5), Rand(3), Rand(3), Rand(3), Rand(3, shift=2.0), False, 0.1, 1e-5, True)),
+        ],
         dtypes=("f32", "f64"),
         tolerance=SUMS,
         stepwise=True,

@@ -1,0 +1,71 @@
+"""Modules of torch.nn that are easily left out: eager PyTorch's numbers at the traced sizes, at others, and saved."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import nn
+
+import unmoor
+
+CASES: dict[str, tuple[Callable[[], nn.Module], tuple[tuple[int, ...], ...]]] = {
+    "dropout of rows": (lambda: nn.Sequential(nn.Dropout1d(0.4), nn.Linear(5, 3)), ((2, 4, 5), (3, 2, 5))),
+    "dropout of pictures": (lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.Dropout2d(0.4)), ((2, 3, 5, 5), (1, 3, 6, 7))),
+    "dropout of volumes": (lambda: nn.Dropout3d(0.4), ((2, 3, 2, 3, 4), (1, 2, 3, 3, 3))),
+    "dropout in place": (
+        lambda: nn.Sequential(nn.Linear(3, 3), nn.Dropout2d(0.4, inplace=True)),
+        ((2, 4, 3), (3, 1, 3)),
+    ),
+    "dropout for selu": (lambda: nn.Sequential(nn.SELU(), nn.AlphaDropout(0.2)), ((2, 3), (4, 5))),
+    "channels for selu": (lambda: nn.FeatureAlphaDropout(0.2), ((2, 3, 4), (4, 5, 2))),
+    "random slopes": (lambda: nn.RReLU(0.1, 0.3), ((2, 3), (4, 5))),
+    "hard shrinking": (lambda: nn.Hardshrink(0.3), ((2, 3), (4, 5))),
+    "running instance norm": (
+        lambda: nn.Sequential(nn.InstanceNorm1d(4, affine=True, track_running_stats=True)),
+        ((2, 4, 5), (3, 4, 2)),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_modules(name: str) -> None:
+    torch.manual_seed(0)
+    make, (example, *others) = CASES[name]
+    module = make().eval()
+    for buffer in module.buffers():
+        buffer.add_(torch.rand_like(buffer, dtype=torch.float32).to(buffer.dtype))
+    with torch.no_grad():
+        traced = unmoor.trace(module, torch.randn(example))
+        loaded = unmoor.load(traced.to_bytes(), trust=True)
+        for called in (traced, loaded):
+            x = torch.randn(example)
+            torch.testing.assert_close(called(x.clone()), module(x.clone()), rtol=1e-5, atol=1e-5)
+        for shape in others:
+            x = torch.randn(shape)
+            torch.testing.assert_close(traced(x.clone()), module(x.clone()), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:traced in training mode")
+@pytest.mark.parametrize("drop", [nn.AlphaDropout(0.3), nn.FeatureAlphaDropout(0.3)], ids=["elements", "channels"])
+def test_dropout_for_selu_keeps_mean_and_variance(drop: nn.Module) -> None:
+    with torch.no_grad():
+        x = torch.randn(40, 50, 20)
+        got = unmoor.trace(copy.deepcopy(drop).train(), x)(x)
+        want = drop.train()(x)
+    for of in (torch.mean, torch.std, torch.amin):
+        torch.testing.assert_close(of(got), of(want), rtol=0.1, atol=0.1)
+    changed = (got != got[:, :, :1]).any(-1)
+    assert (got != x).any() and changed.any()
+
+
+@pytest.mark.filterwarnings("ignore:traced in training mode")
+def test_random_slopes_lie_in_their_range() -> None:
+    with torch.no_grad():
+        x = torch.randn(2000)
+        got = unmoor.trace(nn.RReLU(0.1, 0.3).train(), x)(x)
+    assert torch.equal(got[x > 0], x[x > 0])
+    slopes = (got / x)[x < 0]
+    assert slopes.min() >= 0.1 - 1e-6 and slopes.max() <= 0.3 + 1e-6 and abs(slopes.mean() - 0.2) < 0.01
