@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from unmoor.capture.draws import DROPOUTS
-from unmoor.capture.torch_private import OpOverload
+from unmoor.capture.torch_private import OpOverload, storage_of
 from unmoor.capture.tracks import Track
 from unmoor.ir.graph import Arg
 
@@ -40,6 +41,39 @@ def order_of(sizes: tuple[int, ...], strides: tuple[int, ...]) -> tuple[int, ...
         if dense:
             return order
     return None
+
+
+class _Places:
+    """The places of a tensor's elements, as NumPy compares them."""
+
+    def __init__(self, tensor: torch.Tensor) -> None:
+        size = tensor.element_size()
+        self.shape = tuple(torch.Tensor.size(tensor))
+        steps = tuple(s * size for s in torch.Tensor.stride(tensor))
+        first = torch.Tensor.storage_offset(tensor) * size + 8  # of memory that is never read; 0 would be none
+        self.__array_interface__ = {
+            "version": 3,
+            "typestr": f"|V{size}",
+            "shape": self.shape,
+            "strides": steps,
+            "data": (first, True),
+        }
+
+
+_EFFORT = 100_000  # of a question of places: what takes more counts as shared
+
+
+def crossing(a: torch.Tensor, b: torch.Tensor) -> bool:
+    """Whether two tensors have elements in common, and not each one at the same index."""
+    if storage_of(a) != storage_of(b):
+        return False
+    here, there = _Places(a), _Places(b)
+    if here.__array_interface__ == there.__array_interface__ or 0 in (*here.shape, *there.shape):
+        return False
+    try:
+        return np.shares_memory(np.asarray(here), np.asarray(there), max_work=_EFFORT)  # type: ignore[arg-type]
+    except np.exceptions.TooHardError:
+        return True
 
 
 def _layout(tensor: torch.Tensor) -> tuple[int, ...] | None:

@@ -23,7 +23,13 @@ from unmoor.capture.numbers import Float, Int, arithmetic
 from unmoor.capture.recorder import Recorder, concrete
 from unmoor.capture.shown import only_shown
 from unmoor.capture.source import is_literal
-from unmoor.capture.torch_private import backward_engine, control_functions, nested_transforms, script_classes
+from unmoor.capture.torch_private import (
+    TensorBase,
+    backward_engine,
+    control_functions,
+    nested_transforms,
+    script_classes,
+)
 from unmoor.errors import Unsupported
 from unmoor.ir.graph import Arg
 from unmoor.ir.recording import Froze
@@ -654,10 +660,14 @@ def _getitem(recorder: Recorder, original: Method, tensor: torch.Tensor, index: 
 
 def _setitem(recorder: Recorder, original: Method, tensor: torch.Tensor, index: Any, value: Any) -> None:
     track = recorder.tracks.of(tensor)
-    items, real, _ = items_of(recorder, index)
+    items, real, is_view = items_of(recorder, index)
     if recorder.wrote_already(track, items, value):
         return
     recorder.tracks.check_writable(track, "the assignment to x[...]")
+    if is_view and isinstance(value, torch.Tensor):
+        with recorder.silence():
+            place = TensorBase.__getitem__(tensor, real)
+        recorder.check_apart(place, (value,))
     old = recorder.tracks.read(track)
     new = recorder.tape.emit("unmoor::setitem", (old, items, recorder.argument(value)))[0]
     original(tensor, real, concrete(value))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
@@ -16,7 +16,7 @@ from unmoor.capture.draws import DROPOUTS, draws, record_draw
 from unmoor.capture.gradients import Differentiates, Gradients
 from unmoor.capture.guards import Guards
 from unmoor.capture.layout import Layout
-from unmoor.capture.memory import as_strided
+from unmoor.capture.memory import as_strided, crossing
 from unmoor.capture.numbers import Float, Int, Number, number_of, wrap
 from unmoor.capture.refusals import higher_order, refuse, unknown_op
 from unmoor.capture.rewritten import each, written
@@ -152,6 +152,7 @@ class Recorder:
         ours = self._our_arguments(p, bound)
         if p.inplace:
             self.tracks.check_writable(self.tracks.of(args[0]), f"the in-place op {p.overload.partition('.')[0]}")
+            self.check_apart(args[0], ours)
         recorded = tuple(self.argument(a) for a in ours)
         result = self.run(func, args, kwargs)
         if p.inplace:
@@ -278,6 +279,7 @@ class Recorder:
         track = self.tracks.of(target)
         self.tracks.check_writable(track, f"the in-place op {how}_")
         given = bound.get("src", bound.get("value", 0))
+        self.check_apart(target, (given,))
         old = self.tracks.read(track)
         argument = self.argument(given)
         with self.silence():
@@ -391,7 +393,8 @@ class Recorder:
     def _guard_pieces(self, name: str, ours: list[Any]) -> None:
         """The number of tensors that unbind, split or chunk give is part of the program."""
         tensor, axis = ours[0], ours[-1]
-        if self.tracks.of(tensor).fixed:
+        symbolic = name not in COLUMNS and name != "aten::unbind" and isinstance(number_of(ours[1]), Number)
+        if self.tracks.of(tensor).fixed and not symbolic:
             return
         if name in COLUMNS:
             self.rank(tensor, tensor.dim())
@@ -403,8 +406,20 @@ class Recorder:
             given = number_of(ours[1])  # of the symbol that torch hands on
             count: Any = wrap(given) if isinstance(given, Number) else ours[1]
             each = count if name == "aten::split" else (size + (count - 1)) // count
-        pieces = (size + (each - 1)) // each if size.node.hint else size
-        self.guards.equal(pieces.node, pieces=True)
+        some = size.node.hint if isinstance(size, Int) else size
+        pieces = (size + (each - 1)) // each if some else size
+        if isinstance(pieces, Int):
+            self.guards.equal(pieces.node, pieces=True)
+
+    def check_apart(self, target: torch.Tensor, given: Iterable[Any]) -> None:
+        """Unsupported where a write reads memory that it writes at other places: eager's answer hangs on its order."""
+        for source in given:
+            if isinstance(source, torch.Tensor) and source is not target and crossing(target, source):
+                raise self.refusal(
+                    "an in-place write reads the very memory that it writes, at other places: what comes of that hangs "
+                    "on the order in which PyTorch goes over the elements",
+                    "read a copy (.clone())",
+                )
 
     def wrote_already(self, track: Track, items: tuple[Arg, ...], value: Any) -> bool:
         """Whether `value` is the view x[items] of this tensor and up to date, as `x[items] += 1` assigns it back."""

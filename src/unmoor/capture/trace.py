@@ -214,6 +214,7 @@ class _Trace:
             result = self._call(*call)
             self._check_arguments(named, call, leaves)
             first = taken_apart(result)
+            left_behind = taken_apart(result, call, [s.tensor for s in self.states])
             structure, outputs, returned = self._outputs(result)
             self.recorder.advance()
             left_in_python = self.training.finish() if self.training.on else []
@@ -231,7 +232,7 @@ class _Trace:
                 outputs += tuple(rebound.get(id(inputs[k].tensor)) or self.tracks.read(inputs[k]) for k in changed)
         left.update(self._left_by_script())
         if not self.found:
-            self._call_again(rebuild(arguments, leaves), first, left, outside)
+            self._call_again(rebuild(arguments, leaves), left_behind, left, outside)
             self._turn_signs(rebuild(arguments, leaves), first)
         self._assume_modules()
         graph = Graph(
@@ -286,7 +287,7 @@ class _Trace:
         tape = Tape(self.where)
         kept = [(state.tensor, state.tensor.detach().clone()) for state in self.states]
         random_state = torch.get_rng_state()
-        places = list(left.values())
+        places, tensors = list(left.values()), [state.tensor for state in self.states]
         kept_as_it_is = _kept_as_it_is(self.modules, tape, Tracks(tape, self.modules.describe))
         with self._in_training(), kept_as_it_is as (snapshot, _), torch.set_grad_enabled(self.training.on):
 
@@ -298,10 +299,10 @@ class _Trace:
                     tensor.detach().copy_(before)
 
             try:
-                check_again(self.fn, call, first, places, names)
+                check_again(self.fn, call, first, places, names, tensors)
                 restart()
                 if len(names) == len(left):
-                    check_other_values(self.fn, call, places, names, restart)
+                    check_other_values(self.fn, call, places, names, tensors, restart)
             finally:
                 restart()
 
@@ -364,8 +365,10 @@ class _Trace:
                         "keep it in a buffer of fixed size, or pass it in and return it",
                     )
             elif id(old) not in known:
+                self._check_one_owner(attribute.name, old, new)
                 self._found(old, attribute.name, f"tensor {attribute.name}")
             else:
+                self._check_one_owner(attribute.name, old, new)
                 for axis, size in enumerate(new.shape):
                     number = self.recorder.size(new, axis, size)
                     if isinstance(number, Int):
@@ -376,6 +379,20 @@ class _Trace:
                     (value,) = self.tape.emit("aten::view_as", (value, state))
                 values[id(old)] = value
         return values
+
+    def _check_one_owner(self, name: str, old: torch.Tensor, new: torch.Tensor) -> None:
+        """Unsupported where a state gets the memory of another one, and writes to the one show in the other."""
+        owner = self.tracks.sharing(new)
+        if owner is None or owner.root.kind not in ("state", "buffer", "parameter", "outside"):
+            return
+        root, own = owner.root, self.tracks.known(old)
+        if root is not own and (root.version or (own is not None and own.version)):
+            raise refuse(
+                self.where(),
+                f"the call gives {name} the memory of {root.origin or 'another tensor that is kept'}, and writes in "
+                "place to one of them: in later calls a write to the one would show in the other",
+                "give it a copy (.clone())",
+            )
 
     def _assume_rebound(self, inputs: list[Track], rebound: dict[int, Value]) -> None:
         for track in inputs:

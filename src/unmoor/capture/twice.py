@@ -8,7 +8,7 @@ not. What tells them apart is to call once more.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FunctionType, MethodType
 from typing import Any
@@ -74,8 +74,9 @@ def check_again(
     first: Parts,
     left: list[Place],
     names: list[str],
+    states: Sequence[torch.Tensor],
 ) -> None:
-    """Unsupported, naming what changed, where a second call does not give `first` again.
+    """Unsupported, naming what changed, where a second call does not give `first` again, or leaves something else.
 
     The caller puts modules and random states back afterwards; lists and dicts outside are put back here.
     """
@@ -88,7 +89,7 @@ def check_again(
             raise
         except Exception as error:
             raise _refusal(names, f"a second call raises {type(error).__name__}: {error}") from error
-    if not same(first, taken_apart(second)):
+    if not same(first, taken_apart(second, (args, kwargs), states)):
         raise _refusal(names, "a second call gives something else")
 
 
@@ -97,6 +98,7 @@ def check_other_values(
     call: tuple[tuple[Any, ...], dict[str, Any]],
     left: list[Place],
     names: list[str],
+    states: Sequence[torch.Tensor],
     restart: Callable[[], None],
 ) -> None:
     """Unsupported where a call on other values gives something else after the first call than without it.
@@ -104,21 +106,23 @@ def check_other_values(
     A module that keeps what it computed from its first input, and uses that in every call, gives the same again only
     for the same input. `restart` puts everything back as it was before the first call.
     """
-    alone = _outcome(fn, call)
+    alone = _outcome(fn, call, states)
     restart()
     _put(left)
-    after = _outcome(fn, call)
+    after = _outcome(fn, call, states)
     restart()
     if alone is not None and (after is None or not same(alone, after)):
         raise _refusal(names, "after a first call, one on other values gives something else than without it")
 
 
-def _outcome(fn: Callable[..., Any], call: tuple[tuple[Any, ...], dict[str, Any]]) -> Parts | None:
+def _outcome(
+    fn: Callable[..., Any], call: tuple[tuple[Any, ...], dict[str, Any]], states: Sequence[torch.Tensor]
+) -> Parts | None:
     """The result of a call like this one on other values; None where it raises."""
     structure, leaves = flatten(copy.deepcopy(call), "the arguments")
     try:
         args, kwargs = rebuild(structure, [_other(leaf) for leaf in leaves])
-        return taken_apart(fn(*args, **kwargs))
+        return taken_apart(fn(*args, **kwargs), (args, kwargs), states)
     except Exception:  # whatever the program does with values that it was not meant to see
         return None
 
@@ -155,9 +159,10 @@ def _put(places: list[Place]) -> None:
             target[name] = value
 
 
-def taken_apart(result: Any) -> Parts:
-    """A result as a structure and copies of its tensors."""
+def taken_apart(result: Any, call: Any = (), states: Sequence[torch.Tensor] = ()) -> Parts:
+    """A result as a structure and copies of its tensors; with them, what the call left in its arguments and states."""
     structure, leaves = flatten(result, "the result", _leaf)
+    leaves = [*leaves, *flatten(call, "the arguments")[1], *states]
     return structure, [v.detach().clone() if isinstance(v, torch.Tensor) else v for v in leaves]
 
 

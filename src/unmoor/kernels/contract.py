@@ -45,6 +45,7 @@ class ContractLowering:
         self.grouped = self.matmul.op == CONVOLVE and len(matrix) == 3
         self.axes, self.point = loop_axes(shape, len(shape) - 2 if self.grouped else 0)
         depth = matrix[-2]
+        self.contracted: Expr | None = None
         extents = {**dict(self.axes), "k": depth}
         self.elements = Elements(self.block, buffers, extents, self._contract, self._after_contraction())
 
@@ -67,9 +68,12 @@ class ContractLowering:
         return frozenset(made)
 
     def _contract(self, node: Node, index: Index, scope: Scope) -> Expr:
+        if self.contracted is not None:  # there is one point: other indices name it without the loops of one turn
+            return self.contracted
         left, right = node.inputs
         if node.op == CONVOLVE:
-            return self._convolve(node, left, right, scope)
+            self.contracted = self._convolve(node, left, right, scope)
+            return self.contracted
         k = tensor_type(left).shape[-1]
         axis = sym("k")
         *batch, row, column = self.point
@@ -83,7 +87,8 @@ class ContractLowering:
             b = self.elements.load(right, (*shared, axis, column))
         name = scope.fresh()
         scope.statements.append(Contract(name, (("k", k),), a, b))
-        return Ref(name, a.dtype)
+        self.contracted = Ref(name, a.dtype)
+        return self.contracted
 
     def _convolve(self, node: Node, left: Value, right: Value, scope: Scope) -> Expr:
         """The k axes are the taps and, last, the channels. Padding is never read: its places are not inside."""

@@ -99,7 +99,7 @@ def dropout(b: Builder, x: Any, p: float, train: bool) -> Any:
 
 def _np_softmax(x: np.ndarray, dim: int, dtype: DType | None = None) -> np.ndarray:
     data = in_dtype(x, dtype) if dtype else x
-    e = np.exp(data - np.max(data, axis=dim, keepdims=True))
+    e = np.exp(data - np.max(data, axis=dim, keepdims=True)) if data.size else data
     return np.asarray(e / np.sum(e, axis=dim, keepdims=True))
 
 

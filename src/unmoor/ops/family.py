@@ -68,6 +68,14 @@ def broadcast(facts: Facts, shapes: Sequence[tuple[Dim, ...]]) -> tuple[Dim, ...
                 continue
             if extent == 1:
                 extent = d
+            elif facts.is_found(extent) != facts.is_found(d):  # whether the known one is 1 is told by the example
+                known, found = (d, extent) if facts.is_found(extent) else (extent, d)
+                if facts.equal(known, 1) or facts.equal(known, found):
+                    extent = found
+                elif facts.equal(found, 1):
+                    extent = known
+                else:
+                    raise SignatureError(f"sizes {extent} and {d} do not broadcast")
             elif not facts.equal(extent, d):
                 if facts.equal(d, 1):
                     continue

@@ -24,7 +24,9 @@ def cat(b: Builder, tensors: Sequence[Any], axis: int) -> Any:
     types = [b.type_of(t) for t in tensors]
     rank = max(t.rank for t in types)
     kept = [
-        t for t, type_ in zip(tensors, types, strict=True) if not (type_.rank == 1 and rank > 1 and type_.shape[0] == 0)
+        t
+        for t, type_ in zip(tensors, types, strict=True)
+        if not (type_.rank == 1 and rank > 1 and b.facts.equal(type_.shape[0], 0))
     ]
     common = types[0].dtype
     for type_ in types:
@@ -33,7 +35,7 @@ def cat(b: Builder, tensors: Sequence[Any], axis: int) -> Any:
     first = b.type_of(kept[0]).shape
     for t in kept[1:]:
         other = b.type_of(t).shape
-        if len(other) != rank or not all(
+        if not len(first) == len(other) == rank or not all(
             k == a or b.facts.equal(m, n) for k, (m, n) in enumerate(zip(first, other, strict=True))
         ):
             raise SignatureError(f"cat along dim {axis} of {b.type_of(kept[0])} and {b.type_of(t)}")

@@ -136,7 +136,7 @@ def unbind(b: Builder, x: Any, axis: int) -> tuple[Any, ...]:
 
 
 def _np_split(x: np.ndarray, size: int, axis: int) -> tuple[np.ndarray, ...]:
-    return tuple(np.split(x, range(size, x.shape[axis], size), axis))
+    return tuple(np.split(x, range(size, x.shape[axis], size), axis)) if x.shape[axis] else (x,)
 
 
 def _np_chunk(x: np.ndarray, chunks: int, axis: int) -> tuple[np.ndarray, ...]:

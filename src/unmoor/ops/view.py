@@ -49,8 +49,14 @@ def expand(b: Builder, x: Any, size: Sequence[Any]) -> Any:
     wanted = []
     for axis, given in enumerate(size):
         d, own = dim(given), shape[axis]
-        if d == -1 or own == d or (own != 1 and b.facts.equal(own, d)):
+        if d == -1 or own == d:
             wanted.append(own)
+        elif b.facts.is_found(d) and not b.facts.is_found(own) and b.facts.equal(own, 1):
+            wanted.append(d)
+            shape[axis] = const(1)
+        elif own != 1 and b.facts.equal(own, d):
+            wanted.append(own if b.facts.is_found(own) else d)
+            shape[axis] = wanted[-1]
         elif own == 1 or b.facts.equal(own, 1):
             wanted.append(d)
             shape[axis] = const(1)

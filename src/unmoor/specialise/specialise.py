@@ -361,8 +361,10 @@ class _Walk:
         b = self.builder
         match name:
             case "size":
-                shape = self._type(args[0]).shape
-                return (plain(shape[int(str(args[1]))]),)
+                shape, axis = self._type(args[0]).shape, int(str(args[1]))
+                if not -len(shape) <= axis < len(shape):
+                    raise SignatureError(f"there is no dim {axis} of a tensor of rank {len(shape)}")
+                return (plain(shape[axis]),)
             case "rank":
                 return (self._type(args[0]).rank,)
             case "is_contiguous":
