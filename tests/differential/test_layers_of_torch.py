@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 import unmoor
+from unmoor.errors import NotTraced
 
 CASES: dict[str, tuple[Callable[[], nn.Module], tuple[tuple[int, ...], ...]]] = {
     "dropout of rows": (lambda: nn.Sequential(nn.Dropout1d(0.4), nn.Linear(5, 3)), ((2, 4, 5), (3, 2, 5))),
@@ -69,3 +70,27 @@ def test_random_slopes_lie_in_their_range() -> None:
     assert torch.equal(got[x > 0], x[x > 0])
     slopes = (got / x)[x < 0]
     assert slopes.min() >= 0.1 - 1e-6 and slopes.max() <= 0.3 + 1e-6 and abs(slopes.mean() - 0.2) < 0.01
+
+
+@pytest.mark.parametrize("norm", [None, nn.LayerNorm(8)], ids=["bare", "norm"])
+def test_padding_in_an_encoder_is_what_its_fast_path_gives(norm: nn.Module | None) -> None:
+    encoder = nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), 2, norm).eval()
+
+    def padding(*lengths: int) -> torch.Tensor:
+        return torch.arange(max(lengths)) >= torch.tensor(lengths)[:, None]
+
+    def program(x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return encoder(x, src_key_padding_mask=mask)
+
+    with torch.no_grad():
+        traced = unmoor.trace(program, torch.randn(2, 5, 8), padding(5, 3))
+        for mask in (padding(4, 5), padding(7, 2, 6)):
+            x = torch.randn(*mask.shape, 8)
+            torch.testing.assert_close(traced(x, mask), program(x, mask), rtol=1e-5, atol=1e-5)
+        with pytest.raises(NotTraced):  # padding in front, which eager computes
+            traced(torch.randn(2, 5, 8), padding(5, 3).flip(1))
+    own = unmoor.trace(program, torch.randn(2, 5, 8), padding(5, 3))
+    x, mask = torch.randn(2, 5, 8), padding(2, 5)
+    want = program(x, mask).detach()
+    with torch.no_grad():
+        torch.testing.assert_close(own(x, mask), want, rtol=1e-5, atol=1e-5)

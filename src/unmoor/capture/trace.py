@@ -18,6 +18,7 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from unmoor.capture.conversions import Conversions
 from unmoor.capture.dims import named_dims, told
+from unmoor.capture.encoders import dense_encoders
 from unmoor.capture.gradients import Differentiates, Gradients
 from unmoor.capture.guards import Guards
 from unmoor.capture.methods import Interception, active, bound_before
@@ -518,13 +519,11 @@ def _kept_as_it_is(modules: Modules, tape: Tape, tracks: Tracks) -> Iterator[tup
     left: dict[str, Place] = {}
     snapshot = Snapshot(modules)
     states = torch.get_rng_state(), random.getstate(), np.random.get_state()
-    fast_path = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
     try:
-        yield snapshot, left
+        with dense_encoders():
+            yield snapshot, left
     finally:
         tracks.restore()
-        torch.backends.mha.set_fastpath_enabled(fast_path)
         if random.getstate() != states[1] or not _same_random(np.random.get_state(), states[2]):
             text = "random numbers of Python or NumPy were drawn, and are kept as they were"
             tape.assume(Froze.RANDOM, text, source=NOWHERE)
