@@ -94,3 +94,13 @@ def test_padding_in_an_encoder_is_what_its_fast_path_gives(norm: nn.Module | Non
     want = program(x, mask).detach()
     with torch.no_grad():
         torch.testing.assert_close(own(x, mask), want, rtol=1e-5, atol=1e-5)
+
+
+def test_sequences_of_any_lengths_are_padded() -> None:
+    def program(a: torch.Tensor, b: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
+        return nn.utils.rnn.pad_sequence([a, b, c], batch_first=True, padding_value=-1.0)
+
+    traced = unmoor.trace(program, *(torch.randn(n, 3) for n in (4, 6, 5)))
+    for lengths in ((4, 6, 5), (7, 2, 3), (3, 3, 3), (1, 4, 9)):
+        xs = [torch.randn(n, 3) for n in lengths]
+        torch.testing.assert_close(traced(*xs), program(*xs))

@@ -102,6 +102,32 @@ def constant_pad(b: Builder, x: Any, amounts: Sequence[Any], value: Any = 0) -> 
     return pad(b, x, *_pairs(b, x, amounts), value)
 
 
+def pad_sequence(b: Builder, sequences: Sequence[Any], batch_first: bool, value: float, side: str) -> Any:
+    """Tensors of different lengths, each filled up to the longest, side by side along a new axis."""
+    lengths = [b.type_of(s).shape[0] for s in sequences]
+    longest = lengths[0]
+    for length in lengths[1:]:
+        longest = dmax(longest, length)
+    made = []
+    for sequence, length in zip(sequences, lengths, strict=True):
+        rest = (const(0),) * (b.type_of(sequence).rank - 1)
+        gap, none = (longest - length, *rest), (const(0), *rest)
+        before, after = (none, gap) if side == "right" else (gap, none)
+        filled = pad(b, sequence, before, after, value)
+        shape = (longest, *b.type_of(sequence).shape[1:])
+        made.append(b.emit("prim::reshape", filled, shape))
+    return b.emit("aten::stack", tuple(made), 0 if batch_first else 1)
+
+
+def _np_pad_sequence(sequences: Sequence[np.ndarray], batch_first: bool, value: float, side: str) -> np.ndarray:
+    longest = max(len(s) for s in sequences)
+    gaps = [longest - len(s) for s in sequences]
+    rest = [(0, 0)] * (sequences[0].ndim - 1)
+    ends = [(0, g) if side == "right" else (g, 0) for g in gaps]
+    made = [np.pad(s, [e, *rest], constant_values=s.dtype.type(value)) for s, e in zip(sequences, ends, strict=True)]
+    return np.stack(made, 0 if batch_first else 1)
+
+
 def pad_mode(b: Builder, x: Any, amounts: Sequence[Any], mode: str, value: Any) -> Any:
     """F.pad: constant, reflect (without the edge), replicate (the edge), circular."""
     if mode == "constant":
@@ -164,6 +190,20 @@ PADDING: list[Op] = [
         _np_pad_mode,
         _mode_samples,
         dtypes=("f32", "f64", "i64"),
+        tolerance=EXACT,
+    ),
+    composite(
+        "aten::pad_sequence",
+        "(Tensor[] sequences, bool batch_first=False, float padding_value=0.0, str padding_side='right') -> Tensor",
+        "default",
+        pad_sequence,
+        _np_pad_sequence,
+        lambda d: [
+            Sample(((kind(2, 3), kind(4, 3)), first, 2.0, side))
+            for kind in (Rand if d in FLOATS else Ints,)
+            for first, side in ((False, "right"), (True, "left"))
+        ],
+        dtypes=EVERY,
         tolerance=EXACT,
     ),
     composite(
