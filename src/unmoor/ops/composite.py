@@ -23,7 +23,7 @@ def softmax(b: Builder, x: Any, dim: int, dtype: DType | None) -> Any:
     """exp(x - max) times the reciprocal of its sum, along one axis: one division a row, not one an element."""
     x = _cast(b, x, dtype)
     if not b.type_of(x).rank:
-        return b.emit("aten::div", x, x)
+        return b.emit("aten::exp", b.emit("aten::sub", x, x))
     if not b.facts.at_most(1, b.type_of(x).shape[dim]):
         return b.emit("aten::exp", x)  # without elements, as there is nothing along the axis
     shifted = b.emit("aten::sub", x, b.emit("aten::amax", x, (dim,), True))
