@@ -39,7 +39,11 @@ FUNCTIONS: list[tuple[str, Callable[..., Any], tuple[tuple[int, ...], ...]]] = [
     ("a product with itself", lambda x: (x @ x.T + 1) @ (x @ x.T + 1), ROWS),
     ("a row alone", lambda x: x @ (torch.arange(42000.0).view(600, 70).sin() / 600), ((5, 600), (1, 600), (2, 600))),
     ("softmax along nothing", lambda x: x.softmax(-1), EMPTIES),
-    ("softmax of a number", lambda x: torch.cat([(x[0, 0] * v).softmax(0).view(1) for v in (0.0, 2.0, math.inf)]), ROWS),
+    (
+        "softmax of a number",
+        lambda x: torch.cat([(x[0, 0] * v).softmax(0).view(1) for v in (0.0, 2.0, math.inf)]),
+        ROWS,
+    ),
     ("log_softmax along nothing", lambda x: F.log_softmax(x, 0), EMPTIES),
     ("attention without keys", lambda x: F.scaled_dot_product_attention(x.new_ones(2, 4), x, x), EMPTIES[:2]),
     ("weight norm", lambda x: torch._weight_norm(x, x[:, :1], 0), ROWS),

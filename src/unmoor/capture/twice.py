@@ -8,11 +8,15 @@ not. What tells them apart is to call once more.
 from __future__ import annotations
 
 import copy
+import itertools
+import pickle
+import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FunctionType, MethodType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -24,21 +28,22 @@ from unmoor.ir.signature import Structure
 
 Parts = tuple[Structure, list[Any]]
 Place = tuple[dict[str, Any], str, Any]  # (where, name, value)
+SOURCES = (np.random.RandomState, np.random.Generator, random.Random, itertools.count)  # something else at every call
 
 
 def outer_numbers(fn: object) -> dict[str, Any]:
-    """What tells whether the numbers, lists and dicts have changed that a function reaches from outside."""
+    """What tells whether the numbers, containers, iterators and random generators changed that a function reaches."""
     kept = {name: _kept(value) for name, value in _outer(fn).items()}
     return {name: value for name, value in kept.items() if value is not None}
 
 
 def _outer(fn: object) -> dict[str, Any]:
-    """What a function reaches by its closure, its globals and its own attributes; the lists and dicts of a module."""
+    """What a function reaches by closure, globals and its own attributes; what its module holds beside numbers."""
     owner, function = (fn.__self__, fn.__func__) if isinstance(fn, MethodType) else (fn, fn)
     found: dict[str, Any] = {}
     if isinstance(owner, nn.Module):
         for path, module in owner.named_modules():
-            held = {n: v for n, v in vars(module).items() if not n.startswith("_") and type(v) in (list, dict)}
+            held = {n: v for n, v in vars(module).items() if not n.startswith("_") and _is_fleeting(v)}
             found |= {f"{path}.{name}".lstrip("."): value for name, value in held.items()}
     if not isinstance(function, FunctionType):
         return found
@@ -58,7 +63,15 @@ def _kept(value: object) -> Any:
         return value
     if type(value) in (list, dict) and len(value) < _MANY:  # type: ignore[arg-type]
         return [id(v) if not isinstance(v, (int, float)) else v for v in _items(value)]
+    if isinstance(value, SOURCES):
+        return pickle.dumps(value)
+    if isinstance(value, Iterator) and hasattr(value, "__length_hint__"):
+        return value.__length_hint__()  # how much of a list, a range or the like is left
     return None
+
+
+def _is_fleeting(value: object) -> bool:
+    return type(value) in (list, dict) or isinstance(value, (*SOURCES, Iterator))
 
 
 _MANY = 1000

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import random
+
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -94,6 +98,19 @@ def own_attribute(x):
     return x * own_attribute.calls
 
 
+class OwnGenerator(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.generator = np.random.default_rng(1)
+
+    def forward(self, x):
+        return x + float(self.generator.random())
+
+
+def drawing(source, draw):
+    return lambda x: x + float(draw(source))
+
+
 @pytest.mark.parametrize(
     ("name", "fn"),
     [
@@ -105,6 +122,11 @@ def own_attribute(x):
         ("seen", History()),
         ("inner.seen", Nested()),
         ("own_attribute.calls", own_attribute),
+        ("generator", OwnGenerator()),
+        ("source", drawing(np.random.RandomState(3), lambda s: s.rand())),
+        ("source", drawing(random.Random(3), lambda s: s.random())),
+        ("source", drawing(itertools.count(3), next)),
+        ("source", drawing(iter([1, 2, 3]), next)),
     ],
 )
 def test_counted_calls_are_refused(name, fn):
