@@ -30,7 +30,7 @@ _PLACE = re.compile(r"^(\S+\.py:\d+( \(\S*\))?: )+")
 UNDEFINED = frozenset(("empty", "empty_like", "empty_permuted", "empty_strided", "new_empty", "new_empty_strided"))
 # Which of equal elements these name is left open by PyTorch, unless the sort is stable: what stands there is compared.
 # By op: where its arguments, after the tensor, say along which dim.
-NAMES_EQUALS = {"sort": 0, "argsort": 0, "topk": 1, "kthvalue": 1}
+NAMES_EQUALS = {"sort": 0, "argsort": 0, "topk": 1, "kthvalue": 1, "mode": 0}
 
 
 @dataclass
