@@ -79,6 +79,12 @@ def _collect(wanted: Structure, given: Any, where: str, found: dict[int, Any]) -
         if fields is None or set(fields) != set(wanted.keys):
             what = wanted.type_name or "dict"
             raise SignatureError(f"{where} was a {what} with {', '.join(wanted.keys)} in the trace; {_is(given)}")
+        stands_for_object = wanted.type_name and type(given) is dict  # whose parts were asked for by name
+        if isinstance(given, AbstractMapping) and tuple(fields) != wanted.keys and not stands_for_object:
+            raise SignatureError(
+                f"{where} had its keys in the order {', '.join(wanted.keys)} in the trace; {_is(given)}. "
+                "A program may go through them in order: pass them in the order of the trace"
+            )
         for key, w in zip(wanted.keys, wanted.items, strict=True):
             _collect(w, fields[key], f"{where}.{key}" if wanted.type_name else f"{where}[{key!r}]", found)
     elif not _same(wanted, given):

@@ -116,9 +116,9 @@ def test_nested_arguments_and_results() -> None:
     specs = (("x.a", MATRIX), ("x.b", TensorType(i64, ())), ("z", OTHER))
     model = copier(specs, (0, 2), arguments, result)
     a, z = torch.ones(2, 2), torch.zeros(1, 3)
-    got = model({"b": torch.tensor(4), "a": a}, 3, z=z)
+    got = model({"a": a, "b": torch.tensor(4)}, 3, z=z)
     assert got["tag"] == "t" and torch.equal(got["out"][0], z) and torch.equal(got["out"][1], a)
-    got = model({"b": np.int64(4), "a": a.numpy()[::-1]}, 3, z=z.numpy())
+    got = model({"a": a.numpy()[::-1], "b": np.int64(4)}, 3, z=z.numpy())
     assert np.array_equal(got["out"][1], a.numpy())
 
 

@@ -73,6 +73,15 @@ def test_another_form_is_refused_with_both_forms(args: tuple[Any, ...], kwargs: 
         flatten(NESTED, args, kwargs, ("", ""))
 
 
+def test_a_dict_in_another_order_is_refused_as_a_program_may_go_through_it() -> None:
+    two = arguments(Mapping(("a", "b"), (Leaf(0), Leaf(1))))
+    assert flatten(two, ({"a": 1, "b": 2},), {}, ("x",)) == [1, 2]
+    with pytest.raises(
+        SignatureError, match="x had its keys in the order a, b in the trace; here it is a dict with b, a"
+    ):
+        flatten(two, ({"b": 2, "a": 1},), {}, ("x",))
+
+
 def test_results_are_rebuilt() -> None:
     result = Sequence("list", (Leaf(1), Mapping(("a", "b"), (Leaf(0), 7)), Sequence("tuple", (None, Leaf(0)))))
     assert rebuild(result, ("x", "y")) == ["y", {"a": "x", "b": 7}, (None, "x")]
