@@ -43,6 +43,17 @@ def test_windows(name: str) -> None:
         torch.testing.assert_close(traced(wider), module(wider), rtol=2e-5, atol=2e-5)
 
 
+@pytest.mark.parametrize("step", [1, 2])
+def test_windows_of_a_padded_image_of_any_size_divide_no_index(step: int) -> None:
+    """A division for each element would cost more than the sum; what lies outside is a bound of the fold."""
+    x = torch.randn(1, 8, 15, 20)
+    text = str(unmoor.trace(depthwise(8, 3, step, 1).eval(), x).kernels_for(x))
+    (fold,) = (line for line in text.splitlines() if "fold" in line)
+    assert " where 0 <= " in fold
+    assert "select" not in text
+    assert "%" not in text
+
+
 def test_padding_is_never_read() -> None:
     """Not even where a weight is no number that 0 times it would be 0."""
     module = depthwise(8, 3, 1, 1).eval()

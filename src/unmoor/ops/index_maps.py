@@ -47,16 +47,21 @@ def _core(
 def _reshape_index(
     index: Index, extents: Mapping[str, Dim], source: TensorType, result: TensorType, shape: Any
 ) -> Index:
-    """Row-major: the offset in the result, taken apart by the source's sizes; the outermost takes what is left."""
-    offset, step = const(0), const(1)
-    if any(extent == 0 for extent in source.shape):  # there is nothing to read
-        return (offset,) * source.rank
-    for i, extent in zip(reversed(index), reversed(result.shape), strict=True):
-        offset, step = offset + i * step, step * extent
-    wide = [a for a, extent in enumerate(source.shape) if extent != 1]
+    """Axes that both have at an end stay as they are, however an index moves along them. Between them, row-major: the
+    offset in the result, taken apart by the source's sizes; the outermost takes what is left."""
     out = [const(0)] * source.rank
-    for a in reversed(wide):
-        if a == wide[0]:
+    if any(extent == 0 for extent in source.shape):  # there is nothing to read
+        return tuple(out)
+    theirs = [a for a, extent in enumerate(source.shape) if extent != 1]
+    ours = [a for a, extent in enumerate(result.shape) if extent != 1]
+    for end in (0, -1):
+        while theirs and ours and source.shape[theirs[end]] == result.shape[ours[end]]:
+            out[theirs.pop(end)] = index[ours.pop(end)]
+    offset, step = const(0), const(1)
+    for a in reversed(ours):
+        offset, step = offset + index[a] * step, step * result.shape[a]
+    for a in reversed(theirs):
+        if a == theirs[0]:
             out[a] = offset
         else:
             offset, out[a] = bounded_divide(offset, source.shape[a], extents)
